@@ -1,0 +1,1 @@
+"""The pytest layer over `photon_core.testing`, for plugins of Photon and of third parties."""

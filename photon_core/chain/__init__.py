@@ -1,0 +1,1 @@
+"""Codec, keys, transactions, blocks, certificates, state tree, block log and state store."""

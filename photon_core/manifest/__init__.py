@@ -1,0 +1,1 @@
+"""Sections of a manifest, their versions, sealing and delivery."""

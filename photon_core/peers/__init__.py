@@ -1,0 +1,1 @@
+"""Requests, chunks and streams between peers, built on a transport's links."""

@@ -1,0 +1,1 @@
+"""The deployment file: parse, check, explain, translate."""

@@ -1,0 +1,1 @@
+"""Fakes, and the checks that any plugin can be run against."""

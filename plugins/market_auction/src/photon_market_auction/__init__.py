@@ -1,0 +1,1 @@
+"""Photon market plugin `market_auction`: open bids, the lowest price wins when the window ends."""

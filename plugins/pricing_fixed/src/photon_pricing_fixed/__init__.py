@@ -1,0 +1,1 @@
+"""Photon pricing plugin `pricing_fixed`: one fixed price per instance."""

@@ -1,0 +1,1 @@
+"""Entry point of the plugin `transport_libp2p`."""

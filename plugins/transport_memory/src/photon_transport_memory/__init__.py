@@ -1,0 +1,1 @@
+"""Photon transport plugin `transport_memory`: links inside one process, with seeded latency, loss, reordering and partitions."""
