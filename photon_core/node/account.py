@@ -1,0 +1,97 @@
+"""An account that sends: sequence numbers, fees and expiry kept right, one transaction after the other.
+
+One `AccountSender` per account and process: its lock keeps transactions in order, and a sequence that somebody else
+used meanwhile is fetched anew and tried once more.
+"""
+
+from __future__ import annotations
+
+import trio
+from attrs import frozen
+
+from photon_core.api.errors import PhotonError
+from photon_core.api.ids import Address, Hash
+from photon_core.chain import keys, transactions
+from photon_core.exchange.events import Outcome, Receipt
+from photon_core.exchange.messages import MESSAGE, Message
+from photon_core.exchange.parameters import Parameters
+
+from .client import NodeClient
+from .views import Submitted
+
+EXPIRES_AFTER_BLOCKS = 600
+COMMIT_TIMEOUT_S = 60.0
+STALE_SEQUENCE = "stale-sequence"
+SIGNATURE_AND_ENVELOPE_BYTES = 80
+"""What the envelope adds to a body: a signature of 64 bytes and CBOR heads, rounded up for the fee by size."""
+
+
+@frozen(kw_only=True)
+class Sent:
+    """A committed transaction that did what it was to do."""
+
+    id: Hash
+    height: int
+    receipt: Receipt
+
+
+class TransactionRefused(PhotonError):
+    """The chain refused it, or it was committed and failed. Exit code 4."""
+
+
+class AccountSender:
+    """`secret` is the account's 32-byte Ed25519 seed."""
+
+    def __init__(self, node: NodeClient, secret: bytes, *, fee_uptn: int | None = None) -> None:
+        self.address: Address = keys.address_of(keys.public_key_of(secret))
+        self._node, self._secret, self._fee_uptn = node, secret, fee_uptn
+        self._lock = trio.Lock()
+        self._chain_id: Hash | None = None
+        self._parameters: Parameters | None = None
+
+    async def send(self, *messages: Message, wait_s: float = COMMIT_TIMEOUT_S) -> Sent:
+        """All messages in one transaction; returns when its block has a certificate. TransactionRefused otherwise."""
+        async with self._lock:
+            submitted = await self._try(messages, wait_s)
+            if submitted.status == "refused" and submitted.code == STALE_SEQUENCE:
+                submitted = await self._try(messages, wait_s)
+        return _judge(submitted)
+
+    async def _try(self, messages: tuple[Message, ...], wait_s: float) -> Submitted:
+        status = await self._node.status()
+        if self._parameters is None or self._chain_id != status.chain_id:
+            self._parameters, self._chain_id = await self._node.parameters(), status.chain_id
+        account = await self._node.account(self.address)
+        plain = [MESSAGE.to_plain(message) for message in messages]
+
+        def build(fee_uptn: int) -> bytes:
+            return transactions.build_transaction(
+                self._secret, status.chain_id, account.sequence, fee_uptn, status.height + EXPIRES_AFTER_BLOCKS, plain
+            )
+
+        fee_uptn = self._fee_uptn
+        if fee_uptn is None:
+            p = self._parameters
+            size = len(build(2**40))  # a fee this long on the wire is never shorter than the real one
+            fee_uptn = p.min_fee_uptn * len(messages) + p.fee_per_byte_uptn * size
+        (submitted,) = await self._node.submit([build(fee_uptn)], wait_s=wait_s)
+        return submitted
+
+
+def _judge(submitted: Submitted) -> Sent:
+    receipt = submitted.receipt
+    if submitted.status == "committed" and receipt is not None and submitted.height is not None:
+        if receipt.outcome is Outcome.DONE:
+            return Sent(id=submitted.id, height=submitted.height, receipt=receipt)
+        raise TransactionRefused(
+            code=receipt.code or receipt.outcome.name.lower(), what=receipt.reason or "the transaction failed",
+            where=f"transaction {submitted.id.hex()[:16]} in block {submitted.height}", exit_code=4,
+        )
+    if submitted.status == "refused":
+        raise TransactionRefused(
+            code=submitted.code, what=submitted.reason, where=f"transaction {submitted.id.hex()[:16]}", exit_code=4
+        )
+    raise PhotonError(
+        code="not-committed-yet", what=f"transaction {submitted.id.hex()} was handed over but has no certificate yet",
+        remedy=f"look later with `photon query tx {submitted.id.hex()}`", exit_code=6,
+    )
