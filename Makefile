@@ -41,7 +41,7 @@ lock: setup  ## resolve the dependencies again (UPGRADE=1: to their newest versi
 	@tools/lock
 
 bare:  ## README's commands on a bare Debian 12, as root and as a user (needs root and debootstrap)
-	@tools/bare_machine --as root && tools/bare_machine --as user
+	@tools/bare_machine.py --as root && tools/bare_machine.py --as user
 
 clean:  ## remove everything that was made here
 	rm -rf .venv .tox .cache dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
