@@ -5,7 +5,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-export PYTHON UV_PYTHON_DOWNLOADS = never
+export PYTHON
+export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := wheels
 .PHONY: help wheels setup run test test-full lint fmt docs lock bare clean

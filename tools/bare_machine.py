@@ -6,11 +6,11 @@
 
 A Debian of the smallest kind is made once by debootstrap (from the mirror that this host's apt uses), README's
 prerequisites are installed in it, and it is kept in a cache folder (`--root` names another one). Each call copies it,
-enters the copy by pivot_root in a mount and pid namespace of its own, clones this checkout in it (what is committed), and
-runs the commands one after the other. A command fails if it exits with another status than 0, or leaves a process or a
-mount behind. The copy is removed at the end unless `--keep` is given. The network is the host's, and so are its settings
-for apt, pip and uv, its proxies and its certificates, where it has such: a closed network needs them. Nothing else of the
-host is seen.
+enters the copy by pivot_root in a mount and pid namespace of its own, clones this checkout in it (what is committed),
+and runs the commands one after the other. A command fails if it exits with another status than 0, or leaves a process
+or a mount behind. The copy is removed at the end unless `--keep` is given. The network is the host's, and so are its
+settings for apt, pip and uv, its proxies and its certificates, where it has such: a closed network needs them. Nothing
+else of the host is seen.
 
 Needs root, debootstrap, git, and unshare (util-linux) on the host; only the standard library of Python.
 """
@@ -39,7 +39,7 @@ USERS = {"root": "root", "user": "tenant"}
 NEW_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 DEFAULT_COMMANDS = ("make run", "make test")
 
-# What a host behind a proxy or a private index has to tell its package clients; the rest of its environment stays outside.
+# What a host behind a proxy or a private index has to tell its package clients. No other variable of the host gets in.
 NETWORK_VARIABLES = (
     *("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
     *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_PROXY", "PIP_DEFAULT_TIMEOUT"),
@@ -81,7 +81,7 @@ def check_prerequisites() -> None:
 
 
 def apt_sources() -> list[str]:
-    """Where this host's apt gets this Debian from, as lines of a sources.list; none where the host is no such Debian."""
+    """Where this host's apt gets this Debian from, as lines of a sources.list; none if the host is no Debian 12."""
     fields = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)"
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"],
