@@ -24,13 +24,13 @@ run: setup  ## a whole network on this machine, one deployment from its file to 
 	@.venv/bin/photon up --demo examples/web.yml
 
 test: setup  ## the default suite: lint, types, unit, plugins, integration, end to end
-	@tools/tox run -q -e py -- $(ARGS)
+	@tools/tox run -qq -e py -- $(ARGS)
 
 test-full: setup  ## the whole tox matrix: every Python found, core alone, each plugin alone, lint, docs, wheels
 	@tools/tox run
 
 lint: setup  ## ruff, mypy, import layers, the shape of the repository
-	@tools/tox run -q -e lint
+	@tools/tox run -qq -e lint
 
 fmt: setup  ## format, and fix what the linter can fix
 	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
