@@ -13,8 +13,7 @@ def interpreter(folder: Path, *, version: str, has_venv: bool) -> str:
     """A stand-in for a Python of another machine: it answers the two questions that set-up asks first."""
     stub = folder / "python3"
     stub.write_text(
-        "#!/bin/sh\n"
-        f'case "$2" in *version_info*) echo {version} ;; *ensurepip*) exit {0 if has_venv else 1} ;; *) exit 99 ;; esac\n'
+        f'#!/bin/sh\ncase "$2" in *version_info*) echo {version} ;; *ensurepip*) exit {0 if has_venv else 1} ;; esac\n'
     )
     stub.chmod(0o755)
     return str(stub)
