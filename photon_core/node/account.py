@@ -11,7 +11,8 @@ from attrs import frozen
 
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import Address, Hash
-from photon_core.chain import keys, transactions
+from photon_core.chain import transactions
+from photon_core.chain.keys import SigningKey
 from photon_core.exchange.events import Outcome, Receipt
 from photon_core.exchange.messages import MESSAGE, Message
 from photon_core.exchange.parameters import Parameters
@@ -22,8 +23,8 @@ from .views import Submitted
 EXPIRES_AFTER_BLOCKS = 600
 COMMIT_TIMEOUT_S = 60.0
 STALE_SEQUENCE = "stale-sequence"
-SIGNATURE_AND_ENVELOPE_BYTES = 80
-"""What the envelope adds to a body: a signature of 64 bytes and CBOR heads, rounded up for the fee by size."""
+FEE_BOUND_UPTN = 2**40
+"""A fee this long on the wire is never shorter than the real one: with it, size and fee are found in one go."""
 
 
 @frozen(kw_only=True)
@@ -40,11 +41,11 @@ class TransactionRefused(PhotonError):
 
 
 class AccountSender:
-    """`secret` is the account's 32-byte Ed25519 seed."""
+    """`key` is an unlocked account, payee or operator key; `fee_uptn` None pays the least that the parameters ask."""
 
-    def __init__(self, node: NodeClient, secret: bytes, *, fee_uptn: int | None = None) -> None:
-        self.address: Address = keys.address_of(keys.public_key_of(secret))
-        self._node, self._secret, self._fee_uptn = node, secret, fee_uptn
+    def __init__(self, node: NodeClient, key: SigningKey, *, fee_uptn: int | None = None) -> None:
+        self.address: Address = key.address
+        self._node, self._key, self._fee_uptn = node, key, fee_uptn
         self._lock = trio.Lock()
         self._chain_id: Hash | None = None
         self._parameters: Parameters | None = None
@@ -66,14 +67,14 @@ class AccountSender:
 
         def build(fee_uptn: int) -> bytes:
             return transactions.build_transaction(
-                self._secret, status.chain_id, account.sequence, fee_uptn, status.height + EXPIRES_AFTER_BLOCKS, plain
+                self._key, chain_id=status.chain_id, sequence=account.sequence, fee_uptn=fee_uptn,
+                expires_height=status.height + EXPIRES_AFTER_BLOCKS, messages=plain,
             )
 
         fee_uptn = self._fee_uptn
         if fee_uptn is None:
             p = self._parameters
-            size = len(build(2**40))  # a fee this long on the wire is never shorter than the real one
-            fee_uptn = p.min_fee_uptn * len(messages) + p.fee_per_byte_uptn * size
+            fee_uptn = p.min_fee_uptn * len(messages) + p.fee_per_byte_uptn * len(build(FEE_BOUND_UPTN))
         (submitted,) = await self._node.submit([build(fee_uptn)], wait_s=wait_s)
         return submitted
 

@@ -1,0 +1,93 @@
+"""The signer: the only part of a node that has the consensus key.
+
+Theory of operation
+-------------------
+A slot is an ordered tuple of integers, its height first; everything that is ever signed has one. The signer remembers
+slot → digest of what it signed there and never signs two things for one slot, whatever it is asked and however often the
+node restarts: the memory is synced to disk before a signature leaves. Asked again for the same thing it answers the same.
+
+The memory is bounded by a low-water mark: a certificate for a height proves that nothing below can matter any more, so
+slots at or below it are refused and forgotten. Only a verified certificate may raise the mark.
+
+Slots of finality statements are (height, FINALITY); an engine's slot (h, …) becomes (h, ENGINE, …), so that core and
+engines never share one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from photon_core.api import fields
+from photon_core.api.chain import FinalityStatement, StatementSignature
+from photon_core.api.consensus import Slot
+from photon_core.api.errors import PhotonError
+from photon_core.chain import codec
+from photon_core.chain.certificates import sign_statement, statement_message
+from photon_core.chain.hashing import digest
+from photon_core.chain.keys import SigningKey
+from photon_core.chain.wal import WriteAheadLog
+
+FINALITY, ENGINE = 0, 1
+SLOT_PARTS_MAX = 8
+_RECORD_BYTES_MAX = 512
+_DIGEST_DOMAIN = "photon/signed/1"
+
+
+class SlotTaken(PhotonError):
+    """Something else was signed in this slot, or the slot lies at or below the mark."""
+
+
+@frozen(kw_only=True)
+class SignedSlot:
+    slot: tuple[int, ...] = fields.listof(fields.uint_form(), SLOT_PARTS_MAX, 2)
+    digest: bytes = fields.hash32()
+
+
+class Signer:
+    """Blocking: `sign` syncs the disk. One process per folder, which the write-ahead log's lock sees to."""
+
+    def __init__(self, key: SigningKey, folder: Path) -> None:
+        self._key = key
+        self._log = WriteAheadLog(folder)
+        records = [codec.decode_record(SignedSlot, raw, _RECORD_BYTES_MAX) for raw in self._log.read_all()]
+        self._signed: dict[Slot, bytes] = {record.slot: record.digest for record in records}
+        self._mark = 0
+
+    @property
+    def public(self) -> bytes:
+        return self._key.public
+
+    def close(self) -> None:
+        self._log.close()
+
+    def sign_statement(self, statement: FinalityStatement) -> StatementSignature:
+        self._take((statement.height, FINALITY), statement_message(statement))
+        return sign_statement(self._key, statement)
+
+    def sign(self, slot: Slot, message: bytes) -> bytes:
+        """For an engine; `message` begins with its domain and the chain id."""
+        self._take((slot[0], ENGINE, *slot[1:]), message)
+        return self._key.sign_message(message)
+
+    def raise_mark(self, height: int) -> None:
+        """A certificate for `height` was verified."""
+        if height > self._mark:
+            self._mark = height
+            for slot in [slot for slot in self._signed if slot[0] <= height]:
+                del self._signed[slot]
+
+    def _take(self, slot: Slot, message: bytes) -> None:
+        wanted = digest(_DIGEST_DOMAIN, message)
+        found = self._signed.get(slot)
+        if found == wanted:
+            return
+        if found is not None or slot[0] <= self._mark:
+            raise SlotTaken(
+                code="slot-taken", what=f"slot {slot} was signed before, and for something else",
+                expected=found.hex() if found else f"a slot above height {self._mark}", found=wanted.hex(),
+                remedy="never copy or restore a validator's folder; make a new key with `photon validator init`",
+            )
+        self._log.append([codec.encode_record(SignedSlot(slot=slot, digest=wanted))], height=slot[0])
+        self._signed[slot] = wanted

@@ -1,0 +1,228 @@
+"""What goes into the node's core and what comes out of it: plain values, so that a whole node can be run by a test.
+
+The driver turns the world into inputs and effects into the world; it decides nothing. Every effect that takes time is
+answered by an input that names it.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from photon_core.api.chain import Block, Certificate, FinalityStatement, Header, StatementSignature
+from photon_core.api.ids import Hash, NodeKey
+from photon_core.chain.transactions import Transaction
+from photon_core.exchange.events import Event, Receipt
+
+from .mempool import Refusal
+
+
+@frozen(kw_only=True)
+class Now:
+    """`unix_ms` is the wall clock, for block times; `monotonic_ms` for timers."""
+
+    unix_ms: int
+    monotonic_ms: int
+
+
+@frozen(kw_only=True)
+class Head:
+    """The newest block that is final here. Height 0 is genesis, which needs no certificate."""
+
+    header: Header
+    block_hash: Hash
+    certificate: Certificate | None
+
+    @property
+    def height(self) -> int:
+        return self.header.height
+
+    @property
+    def time_ms(self) -> int:
+        return self.header.time_ms
+
+
+@frozen(kw_only=True)
+class CertifiedBlock:
+    """A block of somebody else, its certificate and the signatures of its transactions verified."""
+
+    block: Block
+    transactions: tuple[Transaction, ...]
+    certificate: Certificate
+
+
+# --- inputs ----------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Started:
+    head: Head
+    engine_records: tuple[bytes, ...] = ()
+
+
+@frozen
+class ClockTicked:
+    pass
+
+
+@frozen(kw_only=True)
+class TransactionsArrived:
+    """Form and signatures are verified. `ticket` None: gossip from `source`, which gets no answer."""
+
+    transactions: tuple[Transaction, ...]
+    ticket: int | None = None
+    source: NodeKey | None = None
+
+
+@frozen(kw_only=True)
+class PeerAppeared:
+    peer: NodeKey
+
+
+@frozen(kw_only=True)
+class PeerVanished:
+    peer: NodeKey
+
+
+@frozen(kw_only=True)
+class PeerHead:
+    """A peer says that it has a certified block at `height`."""
+
+    peer: NodeKey
+    height: int
+
+
+@frozen(kw_only=True)
+class BlocksArrived:
+    """From gossip or a fetch; `fetched` ends the fetch that was under way, also when there is nothing in it."""
+
+    peer: NodeKey
+    blocks: tuple[CertifiedBlock, ...]
+    fetched: bool
+
+
+@frozen(kw_only=True)
+class StatementArrived:
+    """A validator's signature under a finality statement, verified."""
+
+    statement: FinalityStatement
+    signature: StatementSignature
+
+
+@frozen(kw_only=True)
+class BlockWritten:
+    height: int
+
+
+@frozen(kw_only=True)
+class TreeUpdated:
+    height: int
+    state_root: Hash
+
+
+@frozen(kw_only=True)
+class StatementSigned:
+    statement: FinalityStatement
+    signature: StatementSignature
+
+
+@frozen(kw_only=True)
+class SigningRefused:
+    height: int
+    reason: str
+
+
+@frozen(kw_only=True)
+class CertificateWritten:
+    height: int
+
+
+Input = (
+    Started | ClockTicked | TransactionsArrived | PeerAppeared | PeerVanished | PeerHead | BlocksArrived
+    | StatementArrived | BlockWritten | TreeUpdated | StatementSigned | SigningRefused | CertificateWritten
+)
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Answer:
+    """To a submission: per transaction None (it waits for a block) or why it was not taken."""
+
+    ticket: int
+    refusals: tuple[Refusal | None, ...]
+
+
+@frozen(kw_only=True)
+class WriteBlock:
+    """Append to the log and sync; with the certificate, when the block came with one."""
+
+    block: Block
+    certificate: Certificate | None
+
+
+@frozen(kw_only=True)
+class UpdateTree:
+    height: int
+    changes: tuple[tuple[bytes, bytes | None], ...]
+
+
+@frozen(kw_only=True)
+class SignStatement:
+    statement: FinalityStatement
+
+
+@frozen(kw_only=True)
+class WriteCertificate:
+    certificate: Certificate
+
+
+@frozen(kw_only=True)
+class Publish:
+    """The block is final: tell waiters, streams, observers, and let the state be flushed up to here."""
+
+    block: Block
+    block_hash: Hash
+    transaction_ids: tuple[Hash, ...]
+    certificate: Certificate
+    market_ms: int
+    begin_events: tuple[Event, ...]
+    receipts: tuple[Receipt, ...]
+    changes: tuple[tuple[bytes, bytes | None], ...]
+
+
+@frozen(kw_only=True)
+class GossipTransactions:
+    """To all peers but `besides`, or to `only` (all None: everybody)."""
+
+    transactions: tuple[Transaction, ...]
+    besides: NodeKey | None = None
+    only: NodeKey | None = None
+
+
+@frozen(kw_only=True)
+class GossipHead:
+    """We have a certified block at this height. `only` None: all peers."""
+
+    height: int
+    only: NodeKey | None = None
+
+
+@frozen(kw_only=True)
+class FetchBlocks:
+    peer: NodeKey
+    from_height: int
+    count: int
+
+
+@frozen(kw_only=True)
+class Halt:
+    """The node takes no more blocks. Both sides of the contradiction are in `reason`, and on disk."""
+
+    reason: str
+
+
+Effect = (
+    Answer | WriteBlock | UpdateTree | SignStatement | WriteCertificate | Publish | GossipTransactions | GossipHead
+    | FetchBlocks | Halt
+)
