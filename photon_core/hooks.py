@@ -4,8 +4,8 @@ A plugin is a module that an entry point names. It marks functions with `hookimp
 the plugin was chosen by name, before any event loop runs. The rules are the same for all hooks:
 
 - plain functions, never `async def`; at most one argument
-- they register and return: nothing is opened, started, downloaded or imported that is heavy. What makes the real thing is
-  the record's `factory`, which runs later, with a context
+- they register and return: nothing is opened, started, downloaded or imported that is heavy. What makes the real thing
+  is the record's `factory`, which runs later, with a context
 - they collect: what two plugins return is put together. Order never carries meaning, the user chooses by name
 - a module may implement several hooks, and each at most once
 
