@@ -35,8 +35,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 INSIDE = Path(__file__).with_name("bare_machine_inside.sh")
 SUITE = "bookworm"
 PREREQUISITES = ("git", "make", "python3-venv")  # what README asks for, and not one more
+KEPT = ".kept"  # a copy with this file in it was asked for by --keep
 USERS = {"root": "root", "user": "tenant"}
-NEW_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
+# The namespaces, and everything in them, die with this program, however it dies.
+NEW_NAMESPACES = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"),
+)
 DEFAULT_COMMANDS = ("make run", "make test")
 
 # What a host behind a proxy or a private index has to tell its package clients. No other variable of the host gets in.
@@ -215,18 +220,38 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def sweep_copies(base: Path) -> None:
+    """Remove the copies of calls that were killed: the lock that each call holds on its copy went with it."""
+    for abandoned in base.parent.glob(base.name + ".run-*"):
+        descriptor = os.open(abandoned, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not (abandoned / KEPT).exists():
+                remove_tree(abandoned)
+        except BlockingIOError:
+            pass  # in use
+        finally:
+            os.close(descriptor)
+
+
 @contextlib.contextmanager
 def machine_copy(base: Path, keep: bool) -> Iterator[Path]:
+    """Copy the bare Debian for one call, and remove the copy at the end."""
     root = Path(tempfile.mkdtemp(prefix=base.name + ".run-", dir=base.parent))
+    descriptor = os.open(root, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         subprocess.run(["cp", "-a", "--reflink=auto", f"{base}/.", str(root)], check=True)
         copy_settings(root)
+        if keep:
+            (root / KEPT).touch()
         yield root
     finally:
         if keep:
             say(f"kept in {root}")
         else:
             remove_tree(root)
+        os.close(descriptor)
 
 
 def put_repository(root: Path, user: str) -> None:
@@ -263,6 +288,7 @@ def main() -> int:
         check_prerequisites()
         base, user = chosen.root.resolve(), USERS[chosen.who]
         make_base(base)
+        sweep_copies(base)
         commands = list(chosen.command or DEFAULT_COMMANDS)
         with machine_copy(base, chosen.keep) as root:
             put_repository(root, user)

@@ -25,8 +25,8 @@ def build_wheel(folder: Path, output: Path) -> Path:
     """Build one distribution's wheel and return its path."""
     known = set(output.glob("*.whl"))
     uv = Path(sysconfig.get_path("scripts")) / "uv"
-    command = [uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
-    subprocess.run([*command, "--out-dir", output, folder], check=True)
+    options = ["--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable]
+    subprocess.run([uv, "build", *options, "--out-dir", output, folder], check=True)
     (wheel,) = set(output.glob("*.whl")) - known
     return wheel
 
