@@ -7,7 +7,33 @@ user, the second costs the peer its connection and never the node.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from attrs import define, field
+
+
+class ExitCode(IntEnum):
+    """What `photon` exits with; scripts may rely on it. The only table of them."""
+
+    OK = 0
+    FAILED = 1
+    """It was understood and did not work; whatever has no number of its own."""
+    USAGE = 2
+    """Bad input: a file, an option or an argument. Nothing was sent, nothing was changed."""
+    NOT_FOUND = 3
+    """What was asked for does not exist."""
+    REFUSED = 4
+    """The chain, or a peer, said no, and why: insufficient funds, a stale sequence, not allowed."""
+    UNREACHABLE = 5
+    """A node, provider or engine does not answer."""
+    TIMEOUT = 6
+    """It was sent, and what was waited for did not happen in time; it may still."""
+    BUG = 70
+    """A fault of Photon itself (EX_SOFTWARE of sysexits.h)."""
+    INTERRUPTED = 130
+    """Ctrl-C (128 + SIGINT)."""
+    READER_GONE = 141
+    """Whoever read the output left, as in `photon list | head -1` (128 + SIGPIPE)."""
 
 
 @define(kw_only=True, eq=False)
