@@ -1,0 +1,46 @@
+"""A sandbox's network, seen from the agent: sockets that the helper made inside and the agent uses outside.
+
+A socket belongs for ever to the network namespace in which it was made, whoever holds it. So the helper only makes
+them; binding, listening and connecting happen here, without a further word with the helper.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import trio
+
+from photon_runtime_process.sandbox import Sandbox
+from photon_runtime_process.wire import ask
+
+BACKLOG = 128
+
+
+class SandboxNamespace:
+    """A `Namespace`. The sockets that it hands out do not block."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def listener(self, address: str, port: int) -> socket.socket:
+        fresh = await self._sandbox.fresh_socket()
+        try:
+            fresh.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            fresh.bind((address, port))
+            fresh.listen(BACKLOG)
+            fresh.setblocking(False)
+            await ask(self._sandbox.folder, {"op": "except", "address": address, "port": fresh.getsockname()[1]})
+        except BaseException:
+            fresh.close()
+            raise
+        return fresh
+
+    async def connect(self, address: str, port: int) -> socket.socket:
+        fresh = await self._sandbox.fresh_socket()
+        with trio.socket.from_stdlib_socket(fresh) as connecting:
+            await connecting.connect((address, port))
+            return socket.socket(fileno=connecting.detach())
+
+    async def redirect(self, port: int) -> bool:
+        answer, _ = await ask(self._sandbox.folder, {"op": "redirect", "port": port})
+        return bool(answer["ok"])
