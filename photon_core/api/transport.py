@@ -1,8 +1,9 @@
 """Kind `transport`: authenticated, encrypted links between peers.
 
 The seam is a **link** between two nodes (Ed25519 node keys). A link carries frames of at most 256 KiB on four channels;
-a frame arrives at most once and in order within its channel. Each channel has its own credit: what the receiver has not
-yet taken by `receive` counts against the sender, whose `send` says FULL instead of waiting or growing a queue. Channels
+a frame arrives at most once and in order within its channel, and while the link stands without a gap: what cannot be
+delivered takes the link down. Each channel has its own credit: what the receiver has not yet taken by `receive` counts
+against the sender, whose `send` says FULL instead of waiting or growing a queue; `Writable` follows. Channels
 have a priority in the order of their numbers. Requests, retransmission, chunking and streams are core's
 (`photon_core.peers`), built on frames.
 
@@ -44,6 +45,9 @@ CREDIT_BYTES = {
 }
 """Bytes per link, channel and direction that may be sent and not yet taken at the other end."""
 
+FRAME_OVERHEAD_BYTES = 32
+"""What a frame costs of the credit besides its bytes, so that empty frames are not free."""
+
 
 class Standing(Enum):
     """What a peer is to this node; decides the channels that it may use and how many of its kind are let in."""
@@ -55,6 +59,8 @@ class Standing(Enum):
 
 
 class SendResult(Enum):
+    """NO_LINK: there is no link to the peer, or the peer does not grant this node the channel."""
+
     QUEUED = "queued"
     FULL = "full"
     NO_LINK = "no-link"
@@ -88,7 +94,15 @@ class FrameReceived:
     frame: bytes
 
 
-TransportEvent = LinkUp | LinkDown | FrameReceived
+@frozen(kw_only=True)
+class Writable:
+    """A channel whose `send` said FULL has room again. Once per FULL; not sent when the link goes down first."""
+
+    peer: NodeKey
+    channel: Channel
+
+
+TransportEvent = LinkUp | LinkDown | FrameReceived | Writable
 
 Admission = Callable[[NodeKey], Standing]
 

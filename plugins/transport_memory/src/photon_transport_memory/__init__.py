@@ -1,1 +1,3 @@
-"""Photon transport plugin `transport_memory`: links inside one process, with seeded latency, loss, reordering and partitions."""
+"""Photon transport plugin `transport_memory`: links inside one process, with seeded latency, loss, reordering and
+partitions.
+"""

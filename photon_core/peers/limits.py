@@ -1,0 +1,50 @@
+"""How much a peer may ask for. Every number is per link."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from photon_core.api.transport import Standing
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@frozen(kw_only=True)
+class PeersLimits:
+    requests_open_max: int = 256
+    """Of a validator or peer, in each direction and channel; as many handlers may run for it."""
+    requests_open_stranger_max: int = 16
+    """A tenant watches a few deployments and follows a few logs."""
+    stranger_rate_per_s: float = 50.0
+    stranger_burst: int = 100
+    """A command line that submits and polls stays below; a scan does not."""
+    params_open_bytes_max: int = 4 * MIB
+    """Parameters that are announced and not yet handled, of all open requests on a channel together."""
+    params_timeout_s: float = 10.0
+    """From a request's first frame until its parameters are complete."""
+
+    def open_max(self, standing: Standing) -> int:
+        return self.requests_open_stranger_max if standing is Standing.STRANGER else self.requests_open_max
+
+
+@define
+class TokenBucket:
+    """`rate_per_s` tokens flow in, up to `burst`; each request takes one. The time is the caller's."""
+
+    rate_per_s: float
+    burst: int
+    _tokens: float = field(init=False)
+    _filled_at_s: float | None = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._tokens = float(self.burst)
+
+    def take(self, now_s: float) -> bool:
+        if self._filled_at_s is not None:
+            self._tokens = min(self.burst, self._tokens + (now_s - self._filled_at_s) * self.rate_per_s)
+        self._filled_at_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
