@@ -36,7 +36,7 @@ class Domain(StrEnum):
     STATE_LEAF = "photon/state-leaf/1"
     STATE_LIST = "photon/state-list/1"
     STATE_BRANCH = "photon/state-branch/1"
-    STATE_BUCKET = "photon/state-bucket/1"
+    STATE_ENTRY = "photon/state-entry/1"
     STATE_NODE = "photon/state-node/1"
     STATE_ROOT = "photon/state-root/1"
     MANIFEST_SECTION = "photon/manifest-section/1"
