@@ -1,0 +1,123 @@
+"""One TCP connection with Noise and Yamux on it: the handshakes, the streams, and their end.
+
+Reads and writes of a connection are never cancelled while it is to live on: a cancelled write would leave half a
+record on the wire. What takes too long, or is not wanted any more, is ended by closing the socket (`close`, which
+never waits); every task of the connection then finds it closed and ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from photon_core.api.errors import PeerProtocolError
+from photon_core.api.ids import NodeKey
+
+from .addresses import to_text
+from .guard import guard
+from .library import (
+    NOISE,
+    YAMUX,
+    Multiselect,
+    MultiselectClient,
+    MultiselectCommunicator,
+    MuxerMultistream,
+    NoiseTransport,
+    PeerId,
+    RawConnection,
+    SecurityMultistream,
+    TrioTCPStream,
+    Yamux,
+    YamuxStream,
+    key_pair_of_seed,
+    new_noise_key_pair,
+    node_key_of,
+    peer_id_of,
+)
+
+STREAMS_MAX = 16
+"""Streams of one connection that are being negotiated or served: the link's, and a few for identify and ping."""
+
+StreamHandler = Callable[["Connection", YamuxStream], Awaitable[None]]
+
+
+class Identity:
+    """This node to libp2p. Noise and Yamux are the only things offered: no TLS, no plaintext, no Mplex."""
+
+    def __init__(self, node_seed: bytes) -> None:
+        self.key_pair = key_pair_of_seed(node_seed)
+        self.key: NodeKey = self.key_pair.public_key.to_bytes()
+        noise = NoiseTransport(self.key_pair, noise_privkey=new_noise_key_pair().private_key)
+        self._security = SecurityMultistream({NOISE: noise})
+        self._muxer = MuxerMultistream({YAMUX: Yamux})
+
+    async def upgrade(self, socket: trio.SocketStream, *, dialled: NodeKey | None) -> Connection:
+        """Noise and Yamux over `socket`; `dialled` is whom it must be, None for a connection that came in.
+
+        Raises whatever the library raises; the caller closes the socket then, and when it takes too long.
+        """
+        raw = RawConnection(TrioTCPStream(socket), initiator=dialled is not None)
+        if dialled is None:
+            secured = await self._security.secure_inbound(raw)
+        else:
+            secured = await self._security.secure_outbound(raw, peer_id_of(dialled))
+        peer_id: PeerId = secured.get_remote_peer()
+        if dialled is not None and peer_id != peer_id_of(dialled):
+            raise PeerProtocolError("the peer has another key than the one that was dialled")
+        muxed = await self._muxer.new_conn(secured, peer_id)
+        return Connection(socket, muxed, node_key_of(peer_id), inbound=dialled is None)
+
+
+class Connection:
+    """`peer` is None for libp2p peers that are not Photon nodes; they may identify and ping, until the handshake's
+    time.
+    """
+
+    def __init__(self, socket: trio.SocketStream, muxed: Yamux, peer: NodeKey | None, *, inbound: bool) -> None:
+        self.peer = peer
+        self.inbound = inbound
+        self.host, port = socket.socket.getpeername()[:2]
+        self.address = to_text(self.host, port)
+        self._socket = socket
+        self._muxed = muxed
+        self._streams_open = 0
+        self.has_link = False
+        self.on_link: Callable[[], object] = lambda: None
+
+    def close(self) -> None:
+        self._socket.socket.close()
+
+    async def run(self, handlers: dict[str, StreamHandler], started: trio.Event) -> None:
+        """Serves the peer's streams until the connection ends. `started` once streams can be opened."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._mux, nursery.cancel_scope)
+            await self._muxed.event_started.wait()
+            started.set()
+            selector = Multiselect(dict.fromkeys(handlers))
+            while True:
+                stream = await self._muxed.accept_stream()
+                if self._streams_open >= STREAMS_MAX:
+                    raise PeerProtocolError(f"more than {STREAMS_MAX} streams")
+                self._streams_open += 1
+                nursery.start_soon(self._serve, stream, selector, handlers)
+
+    async def _mux(self, scope: trio.CancelScope) -> None:
+        await guard(self._muxed.start)
+        scope.cancel()
+
+    async def _serve(self, stream: YamuxStream, selector: Multiselect, handlers: dict[str, StreamHandler]) -> None:
+        async def negotiate_and_handle() -> None:
+            protocol, _ = await selector.negotiate(MultiselectCommunicator(stream))
+            await handlers[str(protocol)](self, stream)
+
+        try:
+            await guard(negotiate_and_handle)
+            await guard(stream.close)
+        finally:
+            self._streams_open -= 1
+
+    async def open(self, protocol: str) -> YamuxStream:
+        stream = await self._muxed.open_stream()
+        await MultiselectClient().select_one_of([protocol], MultiselectCommunicator(stream))
+        return stream
