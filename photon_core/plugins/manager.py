@@ -217,18 +217,18 @@ class PluginManager:
         for rule in rules:
             self.record(kind, rule.name, rule.rules_version)
 
-    def add_commands(self, group: click.Group) -> None:
-        """Let each loaded plugin add its commands to `group`; a name that is already in use there is refused."""
-        from click import Context, Group  # noqa: PLC0415  # a node has no commands
+    def add_commands(self, group: click.Group, taken: Iterable[str] = ()) -> None:
+        """Let each loaded plugin add its commands to `group`; one that is there, or is `taken`, is refused."""
+        import click  # noqa: PLC0415  # a node has no commands
 
-        taken = set(group.list_commands(Context(group)))
+        names = {*taken, *group.commands}
         for plugin in self._loaded.values():
-            offered = Group()
+            offered = click.Group()
             plugin.hooks.photon_add_commands(offered)
             for name, command in offered.commands.items():
-                if name in taken:
+                if name in names:
                     raise _broken(plugin.installed, "hook", f"it adds the command {name!r}, which is already there")
-                taken.add(name)
+                names.add(name)
                 group.add_command(command, name)
 
 

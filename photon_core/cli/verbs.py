@@ -1,0 +1,56 @@
+"""The table of verbs: where each command of `photon` lives.
+
+A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, and one line here. Nothing of a module is
+imported before its verb is used, which is why the summary stands here: `photon --help` shows it.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Verb:
+    """`place` is `module:command`. An alias does the same under another name."""
+
+    name: str
+    place: str
+    summary: str
+    aliases: tuple[str, ...] = ()
+
+
+@frozen
+class Section:
+    """A heading of `photon --help`."""
+
+    title: str
+    verbs: tuple[Verb, ...]
+
+
+_CLI = "photon_core.cli"
+
+SECTIONS: tuple[Section, ...] = (
+    Section(
+        "For tenants: rent capacity",
+        (),
+    ),
+    Section(
+        "For providers and validators: offer it, keep the ledger",
+        (),
+    ),
+    Section(
+        "The ledger",
+        (),
+    ),
+    Section(
+        "Keys, plugins, help",
+        (
+            Verb("plugin", f"{_CLI}.plugin:plugin_group", "List, explain, check and write plugins."),
+            Verb("completion", f"{_CLI}.completion:completion_command", "Print your shell's completion script."),
+            Verb("version", f"{_CLI}.version:version_command", "Show the versions of Photon and its plugins."),
+        ),
+    ),
+)
+
+VERBS: dict[str, Verb] = {verb.name: verb for section in SECTIONS for verb in section.verbs}
+ALIASES: dict[str, Verb] = {alias: verb for verb in VERBS.values() for alias in verb.aliases}

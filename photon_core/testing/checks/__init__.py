@@ -1,0 +1,1 @@
+"""Conformance checks: `plugin` for every plugin, and one module for each kind. `clauses` is their frame."""
