@@ -1,4 +1,4 @@
-"""A manifest section: what one provider is to run for one group. Its bytes are the record's CBOR, its hash is salted."""
+"""A manifest section: what one provider runs for one group. Its bytes are the record's CBOR, its hash is salted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Expose:
 
 @frozen(kw_only=True)
 class Service:
-    """`env` is (key, value) pairs in the file's order; `depends_on` are services that must be ready before it starts."""
+    """`env` is (key, value) pairs in the file's order; `depends_on` are services to be ready before it starts."""
 
     name: str = fields.text(NAME_BYTES_MAX)
     image: str = fields.text(512)
