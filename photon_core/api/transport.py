@@ -115,7 +115,10 @@ class Transport(Protocol):
         ...
 
     async def listen(self, address: str) -> str:
-        """Starts to accept links at `address`; returns the address that peers can dial (port 0 replaced by the real)."""
+        """Starts to accept links at `address`; returns the address that peers can dial (port 0 replaced by the real one).
+
+        An empty address is one of the transport's choice that only this machine reaches.
+        """
         ...
 
     def dial(self, peer: NodeKey, addresses: tuple[str, ...]) -> None:

@@ -189,4 +189,3 @@ class Conversation:
     @property
     def params_open_bytes(self) -> int:
         return sum(request.size for request in self.requests.values())
-

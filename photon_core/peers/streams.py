@@ -97,9 +97,7 @@ class Failed:
     message: str
 
 
-StreamEvent = (
-    RequestOpened | ParamsComplete | RequestCancelled | WindowOpened | ItemReceived | Ended | Failed
-)
+StreamEvent = RequestOpened | ParamsComplete | RequestCancelled | WindowOpened | ItemReceived | Ended | Failed
 
 
 @define(kw_only=True)

@@ -12,7 +12,7 @@ def parse(address: str) -> tuple[str, int]:
     """`/ip4/127.0.0.1/tcp/4001` as host and port. A trailing `/p2p/…` is taken and not needed: links are dialled by
     key.
     """
-    parts = address.split("/p2p/")[0].split("/")
+    parts = address.split("/p2p/", maxsplit=1)[0].split("/")
     if len(parts) != MULTIADDR_PARTS + 1 or parts[0] or parts[1] not in NAMES or parts[3] != "tcp":
         raise _not_an_address(address)
     kind, host, port = parts[1], parts[2], parts[4]
@@ -36,7 +36,7 @@ def network_of(host: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 network that every IPv6 customer has to itself."""
     if ":" not in host:
         return host
-    address = ipaddress.IPv6Address(host.split("%")[0])
+    address = ipaddress.IPv6Address(host.split("%", maxsplit=1)[0])
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))

@@ -7,7 +7,7 @@ never waits); every task of the connection then finds it closed and ends by itse
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
@@ -19,6 +19,8 @@ from .guard import guard
 from .library import (
     NOISE,
     YAMUX,
+    IMuxedConn,
+    IMuxedStream,
     Multiselect,
     MultiselectClient,
     MultiselectCommunicator,
@@ -27,9 +29,9 @@ from .library import (
     PeerId,
     RawConnection,
     SecurityMultistream,
+    TProtocol,
     TrioTCPStream,
     Yamux,
-    YamuxStream,
     key_pair_of_seed,
     new_noise_key_pair,
     node_key_of,
@@ -39,7 +41,8 @@ from .library import (
 STREAMS_MAX = 16
 """Streams of one connection that are being negotiated or served: the link's, and a few for identify and ping."""
 
-StreamHandler = Callable[["Connection", YamuxStream], Awaitable[None]]
+StreamHandler = Callable[["Connection", IMuxedStream], Awaitable[None]]
+Handlers = Mapping[TProtocol, StreamHandler]
 
 
 class Identity:
@@ -50,7 +53,7 @@ class Identity:
         self.key: NodeKey = self.key_pair.public_key.to_bytes()
         noise = NoiseTransport(self.key_pair, noise_privkey=new_noise_key_pair().private_key)
         self._security = SecurityMultistream({NOISE: noise})
-        self._muxer = MuxerMultistream({YAMUX: Yamux})
+        self._muxer = MuxerMultistream({TProtocol(YAMUX): Yamux})
 
     async def upgrade(self, socket: trio.SocketStream, *, dialled: NodeKey | None) -> Connection:
         """Noise and Yamux over `socket`; `dialled` is whom it must be, None for a connection that came in.
@@ -74,7 +77,7 @@ class Connection:
     time.
     """
 
-    def __init__(self, socket: trio.SocketStream, muxed: Yamux, peer: NodeKey | None, *, inbound: bool) -> None:
+    def __init__(self, socket: trio.SocketStream, muxed: IMuxedConn, peer: NodeKey | None, *, inbound: bool) -> None:
         self.peer = peer
         self.inbound = inbound
         self.host, port = socket.socket.getpeername()[:2]
@@ -88,7 +91,7 @@ class Connection:
     def close(self) -> None:
         self._socket.socket.close()
 
-    async def run(self, handlers: dict[str, StreamHandler], started: trio.Event) -> None:
+    async def run(self, handlers: Handlers, started: trio.Event) -> None:
         """Serves the peer's streams until the connection ends. `started` once streams can be opened."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._mux, nursery.cancel_scope)
@@ -106,10 +109,11 @@ class Connection:
         await guard(self._muxed.start)
         scope.cancel()
 
-    async def _serve(self, stream: YamuxStream, selector: Multiselect, handlers: dict[str, StreamHandler]) -> None:
+    async def _serve(self, stream: IMuxedStream, selector: Multiselect, handlers: Handlers) -> None:
         async def negotiate_and_handle() -> None:
             protocol, _ = await selector.negotiate(MultiselectCommunicator(stream))
-            await handlers[str(protocol)](self, stream)
+            if protocol is not None:
+                await handlers[protocol](self, stream)
 
         try:
             await guard(negotiate_and_handle)
@@ -117,7 +121,7 @@ class Connection:
         finally:
             self._streams_open -= 1
 
-    async def open(self, protocol: str) -> YamuxStream:
+    async def open(self, protocol: TProtocol) -> IMuxedStream:
         stream = await self._muxed.open_stream()
         await MultiselectClient().select_one_of([protocol], MultiselectCommunicator(stream))
         return stream

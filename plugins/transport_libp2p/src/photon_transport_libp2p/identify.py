@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .connection import Connection, Identity
-from .library import YamuxStream
+from .library import IMuxedStream, TProtocol
 
-IDENTIFY_PROTOCOL = "/ipfs/id/1.0.0"
-PING_PROTOCOL = "/ipfs/ping/1.0.0"
+IDENTIFY_PROTOCOL = TProtocol("/ipfs/id/1.0.0")
+PING_PROTOCOL = TProtocol("/ipfs/ping/1.0.0")
 PING_BYTES = 32
 PROTOCOL_VERSION = "photon/1"
 AGENT_VERSION = "photon-transport-libp2p"
@@ -42,11 +42,11 @@ class Identify:
         self._public_key: bytes = identity.key_pair.public_key.serialize()
         self._protocols = protocols
 
-    async def answer(self, _connection: Connection, stream: YamuxStream) -> None:
+    async def answer(self, _connection: Connection, stream: IMuxedStream) -> None:
         await stream.write(identify_message(self._public_key, self._protocols()))
 
 
-async def answer_ping(_connection: Connection, stream: YamuxStream) -> None:
+async def answer_ping(_connection: Connection, stream: IMuxedStream) -> None:
     """Echoes until the other side closes, which ends the read by an exception."""
     buffer = b""
     while True:

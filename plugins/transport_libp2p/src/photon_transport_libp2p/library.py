@@ -44,8 +44,10 @@ _silence()
 importlib.import_module("libp2p.transport")  # first: libp2p.abc and libp2p.transport import each other
 
 # ruff: noqa: E402
+from libp2p.abc import IMuxedConn, IMuxedStream
 from libp2p.crypto.ed25519 import create_new_key_pair as key_pair_of_seed
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID as PeerId  # noqa: N811  # an alias, not a constant
@@ -57,7 +59,7 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
+from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from photon_core.api.ids import NodeKey
 
@@ -80,17 +82,19 @@ def node_key_of(peer_id: PeerId) -> NodeKey | None:
 __all__ = [
     "NOISE",
     "YAMUX",
+    "IMuxedConn",
+    "IMuxedStream",
+    "Multiselect",
     "MultiselectClient",
     "MultiselectCommunicator",
-    "Multiselect",
     "MuxerMultistream",
     "NoiseTransport",
     "PeerId",
     "RawConnection",
     "SecurityMultistream",
+    "TProtocol",
     "TrioTCPStream",
     "Yamux",
-    "YamuxStream",
     "key_pair_of_seed",
     "new_noise_key_pair",
     "node_key_of",

@@ -18,7 +18,7 @@ from photon_core.api.transport import Channel, LinkInfo, SendResult, Standing
 from .config import Libp2pConfig
 from .connection import Connection
 from .guard import guard
-from .library import YamuxStream
+from .library import IMuxedStream
 from .machine import Bye, FrameIn, Hello, LinkMachine, Room
 
 READ_BYTES = 64 * 1024
@@ -29,7 +29,7 @@ FAREWELL_S = 1.0
 class Link:
     """A stream on its way to be a link; `info` and `lane` once it is one."""
 
-    def __init__(self, connection: Connection, stream: YamuxStream, config: Libp2pConfig) -> None:
+    def __init__(self, connection: Connection, stream: IMuxedStream, config: Libp2pConfig) -> None:
         self.connection = connection
         self.machine = LinkMachine()
         self.info: LinkInfo | None = None
@@ -130,8 +130,7 @@ class Link:
             self.machine.ping()
             self._wake.set()
 
-    # -- what the transport does with it; none of it waits
-    ---------------------------------------------------------------
+    # -- what the transport does with it; none of it waits ---------------------------------------------------------
 
     def send(self, channel: Channel, frame: bytes) -> SendResult:
         if self.reason:

@@ -21,7 +21,6 @@ import random
 import trio
 from attrs import define, field
 
-from photon_core.api.errors import PeerProtocolError
 from photon_core.api.ids import NodeKey
 from photon_core.api.inbox import Inbox, check_frame
 from photon_core.api.transport import (
@@ -36,17 +35,18 @@ from photon_core.api.transport import (
 
 from .addresses import network_of, parse, to_text
 from .config import Libp2pConfig
-from .connection import Connection, Identity
+from .connection import Connection, Handlers, Identity
 from .gate import Gate, Pending
 from .guard import guard
 from .identify import IDENTIFY_PROTOCOL, PING_PROTOCOL, Identify, answer_ping
-from .library import YamuxStream
+from .library import IMuxedStream, TProtocol
 from .link import Link
 from .machine import INSTANCE_BYTES, Bye, Hello
 
 log = logging.getLogger(__name__)
 
-LINK_PROTOCOL = "/photon/link/1"
+LINK_PROTOCOL = TProtocol("/photon/link/1")
+ANY_LOCAL_ADDRESS = "/ip4/127.0.0.1/tcp/0"
 LISTEN_BACKLOG = 256
 LOGGED_MAX = 1024
 """Peers and addresses about which something was logged, and is not again."""
@@ -77,7 +77,7 @@ class Libp2pTransport:
         self._nursery: trio.Nursery | None = None
         self._logged: set[object] = set()
         identify = Identify(self._identity, lambda: self._handlers)
-        self._handlers = {
+        self._handlers: Handlers = {
             LINK_PROTOCOL: self._link_opened_by_peer,
             IDENTIFY_PROTOCOL: identify.answer,
             PING_PROTOCOL: answer_ping,
@@ -99,7 +99,7 @@ class Libp2pTransport:
                 link.close("the transport was stopped")
 
     async def listen(self, address: str) -> str:
-        host, port = parse(address)
+        host, port = parse(address or ANY_LOCAL_ADDRESS)
         if self._nursery is None:
             raise RuntimeError("the transport is not running")
         listeners = await trio.open_tcp_listeners(port, host=host, backlog=LISTEN_BACKLOG)
@@ -154,7 +154,7 @@ class Libp2pTransport:
                 self._gate.give_back(before, network_of(link.connection.host))
                 self._gate.take(standing, network_of(link.connection.host))
 
-    # -- connections that come in --------------------------------------------------------------------------------------
+    # -- connections that come in ------------------------------------------------------------------------------------
 
     async def _accept(self, socket: trio.SocketStream) -> None:
         await guard(self._inbound, socket)
@@ -169,7 +169,12 @@ class Libp2pTransport:
                 connected = trio.Event()
                 nursery.start_soon(self._close_when_late, socket, connected)
                 connection = await self._identity.upgrade(socket, dialled=None)
-                connection.on_link = lambda: (self._gate.leave(pending), connected.set())
+
+                def on_link() -> None:
+                    self._gate.leave(pending)
+                    connected.set()
+
+                connection.on_link = on_link
                 await connection.run(self._handlers, trio.Event())
                 nursery.cancel_scope.cancel()
         finally:
@@ -181,7 +186,7 @@ class Libp2pTransport:
             return
         socket.socket.close()
 
-    async def _link_opened_by_peer(self, connection: Connection, stream: YamuxStream) -> None:
+    async def _link_opened_by_peer(self, connection: Connection, stream: IMuxedStream) -> None:
         """The answering side of a link, from its stream to its end."""
         peer = connection.peer
         if peer is None or not connection.inbound or connection.has_link:
@@ -195,8 +200,11 @@ class Libp2pTransport:
             return
         refusal = self._refusal(peer, link, hello)
         if refusal is not None:
-            self._log_once((peer, refusal), "refused a link of %s from %s: %s", peer.hex()[:16], connection.host,
-            refusal) link.machine.bye(refusal) await link.flush() return
+            where = f"{peer.hex()[:16]} at {connection.host}"
+            self._log_once((peer, refusal), "refused a link of %s: %s", where, refusal)
+            link.machine.bye(refusal)
+            await link.flush()
+            return
         link.machine.hello(self._chain_id, self._instance, self._admission(peer).value)
         await self._run_link(peer, link, hello, connection.address)
 
@@ -223,7 +231,7 @@ class Libp2pTransport:
     # -- links -------------------------------------------------------------------------------------------------------
 
     async def _run_link(
-        self, peer: NodeKey, link: Link, hello: Hello, address: str, up: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+        self, peer: NodeKey, link: Link, hello: Hello, address: str, attempt: _Attempt | None = None
     ) -> None:
         former = self._links.get(peer)
         if former is not None:
@@ -235,7 +243,8 @@ class Libp2pTransport:
         self._gate.take(standing, network_of(link.connection.host))
         link.go_up(info, hello.instance, self._inbox)
         link.connection.on_link()
-        up.started("")
+        if attempt is not None:
+            attempt.started("")
         try:
             await link.run()
         finally:
@@ -255,7 +264,7 @@ class Libp2pTransport:
         if peer in self._wanted:
             self._wanted[peer].changed.set()
 
-    # -- links that this side dials ------------------------------------------------------------------------------------
+    # -- links that this side dials ----------------------------------------------------------------------------------
 
     async def _keep(self, peer: NodeKey, wanted: _Wanted) -> None:
         """Keeps the link to one peer until it is dropped. All such tasks dial at the same time."""
@@ -272,7 +281,8 @@ class Libp2pTransport:
                 backoff_s = self._config.backoff_first_s
                 await wanted.changed.wait()
                 continue
-            with trio.move_on_after(backoff_s * random.uniform(0.75, 1.25)):  # noqa: S311  # so that peers do not beat in time
+            spread = random.uniform(0.75, 1.25)  # noqa: S311  # no secret: who lost one link should not dial as one
+            with trio.move_on_after(backoff_s * spread):
                 await wanted.changed.wait()
             backoff_s = min(backoff_s * 2, self._config.backoff_max_s)
 

@@ -59,7 +59,8 @@ class MemoryNetwork:
     # -- what transports do with it ----------------------------------------------------------------------------------
 
     def listen(self, address: str, transport: MemoryTransport) -> str:
-        """`memory:0` takes any free address."""
+        """`memory:0`, or nothing, takes any free address."""
+        address = address or "memory:0"
         if not address.startswith("memory:"):
             raise ValueError(f"{address!r} is no address of this transport; they look like memory:node-1, or memory:0")
         if address == "memory:0":
