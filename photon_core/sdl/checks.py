@@ -124,7 +124,7 @@ def _check_references(file: draft.Draft, service: draft.Service, report: Report)
             elif here and there and not here & there:
                 report.warn(
                     name.place,
-                    f"no effect: {name.value} {effect} {service.name.value} at the same placement only, and they share none",
+                    f"no effect: {name.value} {effect} {service.name.value} only at one placement, and they share none",
                 )
 
 

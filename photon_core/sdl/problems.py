@@ -75,14 +75,14 @@ class SdlErrors(UsageError):
         super().__init__(
             code="invalid-sdl",
             what=f"{count} problem{'s' if count > 1 else ''} in the deployment file",
-            remedy="mend them and run `photon validate` again; nothing was sent",
+            remedy="nothing was sent",
         )
 
     def __str__(self) -> str:
-        lines = [str(problem) for problem in self.problems]
+        lines = [f"{self.what}; {self.remedy}", *(str(problem) for problem in self.problems)]
         if self.left_out:
             lines.append(f"and {self.left_out} more")
-        return "\n".join([*lines, f"{self.what}; {self.remedy}"])
+        return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:
         return super().as_json() | {"problems": [problem.as_json() for problem in self.problems]}
