@@ -77,7 +77,7 @@ def _keys_of(cls: type) -> str:
 
 def _read_class(cls: type[T], table: object, path: str) -> T:
     if not isinstance(table, Mapping):
-        raise _Problems(f"{path or 'it'}: expected a table, found {_show(table)}")
+        raise _Problems(f"{path.rstrip('.') or 'it'}: expected a table, found {_show(table)}")
     problems: list[str] = []
     values: dict[str, Any] = {}
     known = {_key(attribute): (attribute, hint) for attribute, hint in _attributes(cls)}
