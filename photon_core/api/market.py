@@ -46,7 +46,11 @@ class BidView:
 
 @frozen(kw_only=True)
 class OrderView:
-    """`bids` holds all bids ever taken, in order of `serial`; only those with status OPEN can win."""
+    """`bids` in order of `serial`; only those with status OPEN can win.
+
+    `bids_max` is how many the order may hold: one more is refused unless the market evicts another in the same decision.
+    An evicted or withdrawn bid is forgotten, its provider may bid again.
+    """
 
     id: OrderId
     max_price: int
@@ -57,6 +61,7 @@ class OrderView:
     deadline_ms: int | None = None
     state: bytes = b""
     bids: tuple[BidView, ...] = ()
+    bids_max: int = 50
 
 
 # --- what happens to an order: messages ------------------------------------------------------------------------------

@@ -62,6 +62,13 @@ class GroupPaused:
 
 
 @frozen(kw_only=True)
+class GroupClosed:
+    """It is not ordered again: its deployment closes, or its lease ended and the deployment does not persist."""
+
+    group: GroupId = fields.of(GROUP_ID)
+
+
+@frozen(kw_only=True)
 class GroupResumed:
     group: GroupId = fields.of(GROUP_ID)
 
@@ -97,12 +104,16 @@ class BidPlaced:
 
 @frozen(kw_only=True)
 class BidEnded:
-    """Lost, evicted or withdrawn; `returned_uptn` went back to the operator, `forfeited_uptn` to the tenant."""
+    """Lost, evicted or withdrawn; `returned_uptn` went back to the operator, `forfeited_uptn` to the tenant.
+
+    `compensation_uptn` is what the tenant paid the bidder for closing the order under its bid.
+    """
 
     order: OrderId = fields.of(ORDER_ID)
     provider: Address = fields.address()
     returned_uptn: int = fields.uint(UPTN_MAX)
     forfeited_uptn: int = fields.uint(UPTN_MAX, default=0)
+    compensation_uptn: int = fields.uint(UPTN_MAX, default=0)
     reason: str = fields.text(200)
 
 
@@ -155,14 +166,14 @@ class PaidOut:
 EVENTS: dict[int, type] = dict(enumerate((
     Transferred, ProviderChanged, DeploymentCreated, DeploymentFunded, DeploymentClosing, DeploymentClosed, GroupPaused,
     GroupResumed, OrderOpened, OrderPhaseChanged, OrderExpired, BidPlaced, BidEnded, LeaseCreated, LeaseStatusChanged,
-    LeaseClosing, LeaseClosed, PaidOut,
+    LeaseClosing, LeaseClosed, PaidOut, GroupClosed,
 ), start=1))
 EVENT = fields.union_form("Event", EVENTS)
 
 Event = (
     Transferred | ProviderChanged | DeploymentCreated | DeploymentFunded | DeploymentClosing | DeploymentClosed
     | GroupPaused | GroupResumed | OrderOpened | OrderPhaseChanged | OrderExpired | BidPlaced | BidEnded | LeaseCreated
-    | LeaseStatusChanged | LeaseClosing | LeaseClosed | PaidOut
+    | LeaseStatusChanged | LeaseClosing | LeaseClosed | PaidOut | GroupClosed
 )
 
 

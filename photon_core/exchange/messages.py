@@ -67,7 +67,7 @@ class UpdateProvider:
 
 @frozen(kw_only=True)
 class CreateDeployment:
-    """Sent by the tenant, who becomes the owner and first depositor. `version` is the root over the groups' sections."""
+    """Sent by the tenant, who becomes owner and first depositor. `version` is the root over the groups' sections."""
 
     groups: tuple[GroupSpec, ...] = fields.listof(fields.record_form(GroupSpec), GROUPS_MAX, 1)
     version: Hash = fields.hash32()
@@ -151,7 +151,8 @@ class ConfirmLeases:
 
 class ProviderCloseReason(IntEnum):
     """Why a provider closes a lease on its own. FAULT and NO_MANIFEST leave it out of the group's orders until the
-    version changes."""
+    version changes.
+    """
 
     PROVIDER = 0
     FAULT = 1
@@ -160,7 +161,7 @@ class ProviderCloseReason(IntEnum):
 
 @frozen(kw_only=True)
 class CloseLease:
-    """By either side. A tenant's close with `persist` orders the group again, without this provider's being left out."""
+    """By either side. After a tenant's close, `persist` orders the group again, this provider not left out."""
 
     lease: LeaseId = fields.of(ORDER_ID)
     reason: ProviderCloseReason = fields.choice(ProviderCloseReason, ProviderCloseReason.PROVIDER)

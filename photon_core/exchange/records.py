@@ -1,4 +1,4 @@
-"""What the exchange remembers: every record is a leaf of the state tree, under a key that begins with its table's letter.
+"""What the exchange remembers: every record is a leaf of the state tree, its key beginning with its table's letter.
 
 All times are market time in milliseconds unless a name says `block_time`; all money is uptn; prices are 10⁻⁶ uptn per
 hour for a whole group. A record's first byte on disk is its table, so that one ordered scan rebuilds every index.
@@ -89,7 +89,7 @@ class GroupSpec:
 
 @frozen(kw_only=True)
 class Account:
-    """`sequence` is the number of transactions it has sent: the next one carries exactly this. Never deleted once > 0."""
+    """`sequence` is the number of transactions it has sent: the next carries exactly this. Never deleted once > 0."""
 
     balance_uptn: int = fields.uint(UPTN_MAX, default=0)
     sequence: int = fields.uint(default=0)
@@ -141,6 +141,8 @@ class Deployment:
     created_ms: int = fields.uint()
     created_height: int = fields.uint()
     closed_ms: int | None = fields.optional(fields.uint_form())
+    open_leases: int = fields.uint(default=0)
+    """Active and closing: the deployment is closed when none is left."""
 
 
 @frozen(kw_only=True)
@@ -170,7 +172,11 @@ class Group:
 
 @frozen(kw_only=True)
 class Order:
-    """`bidders` in the order in which their bids came, which is their `serial`."""
+    """`bidders` are those whose bids the order holds, in the order in which they came, which is that of their `serial`.
+
+    The market rule of `opened_height` is the one that it ends under. `bids_taken` counts every bid that it ever
+    took, and gives the next one its serial.
+    """
 
     id: OrderId = fields.of(ORDER_ID)
     state: OrderState = fields.choice(OrderState, OrderState.OPEN)
@@ -182,6 +188,7 @@ class Order:
     deadline_ms: int | None = fields.optional(fields.uint_form())
     market_state: bytes = fields.blob(maximum=STATE_BYTES_MAX, default=b"")
     bidders: tuple[Address, ...] = fields.listof(fields.address_form(), BIDS_PER_ORDER_MAX, 0, ())
+    bids_taken: int = fields.uint(2**32, default=0)
     winner: Address | None = fields.optional(fields.address_form())
     reason: str = fields.text(200, "")
 
@@ -193,7 +200,7 @@ class Bid:
     order: OrderId = fields.of(ORDER_ID)
     provider: Address = fields.address()
     payer: Address = fields.address()
-    serial: int = fields.uint(BIDS_PER_ORDER_MAX)
+    serial: int = fields.uint(2**32)
     price: int = fields.uint(2**63)
     status: BidStatus = fields.choice(BidStatus, BidStatus.OPEN)
     collateral_uptn: int = fields.uint(UPTN_MAX)
@@ -231,13 +238,28 @@ class Lease:
 
 @frozen(kw_only=True)
 class ChainStatus:
-    """The exchange's own clock and counters; one record. `fees_burnt_uptn` stays 0: fees go to the proposer."""
+    """The exchange's own clock and counters; one record. `oldest_height` is the oldest whose BlockTime is kept."""
 
     height: int = fields.uint(default=0)
     block_time_ms: int = fields.uint()
     market_ms: int = fields.uint(default=0)
     next_deployment: int = fields.uint(default=1)
     supply_uptn: int = fields.uint(UPTN_MAX)
+    oldest_height: int = fields.uint(default=0)
+
+
+@frozen(kw_only=True)
+class BlockTime:
+    """The market time of a recent block, kept for as long as a ConfirmLeases may name its height."""
+
+    market_ms: int = fields.uint()
+
+
+@frozen(kw_only=True)
+class Operator:
+    """Which provider an operator's account acts for: at most one."""
+
+    provider: Address = fields.address()
 
 
 @frozen(kw_only=True)

@@ -1,1 +1,1 @@
-"""Photon market plugin `market_firstcome`: the first valid bid wins, whatever it costs up to the group's limit."""
+"""Photon market plugin `market_firstcome`: the first bid within the posted price wins, at the posted price."""
