@@ -84,7 +84,11 @@ class Clauses(Generic[Context, Made]):
         return tuple(self._clauses.values())
 
 
-def run_clause(clause: Clause[Any, Any], subject: Subject[Any, Any]) -> None:
+AnyClause = Clause[Any, Any]
+AnySubject = Subject[Any, Any]
+
+
+def run_clause(clause: AnyClause, subject: AnySubject) -> None:
     """Put one clause to a plugin: returns if it is kept, raises NotApplicable, or whatever says how it is broken."""
     if inspect.iscoroutinefunction(clause.check):
         import trio  # noqa: PLC0415  # a market's checks need no event loop

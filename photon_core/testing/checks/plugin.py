@@ -14,7 +14,7 @@ from photon_core.api.plugin import PluginRecord
 from photon_core.plugins import PluginManager
 from photon_core.plugins.config import unsupported
 from photon_core.plugins.kinds import KIND, capability_words
-from photon_core.testing.checks.clauses import Clause, Clauses, NotApplicable, Subject, run_clause
+from photon_core.testing.checks.clauses import AnyClause, AnySubject, Clauses, NotApplicable, Subject, run_clause
 
 SUMMARY_CHARS_MAX = 100
 """One line of `photon plugin list`."""
@@ -22,14 +22,14 @@ SUMMARY_CHARS_MAX = 100
 plugin_clauses: Clauses[Any, Any] = Clauses("plugin")
 
 
-def subject_of(manager: PluginManager, full_name: str) -> Subject[Any, Any]:
+def subject_of(manager: PluginManager, full_name: str) -> AnySubject:
     """The plugin of this name with its configuration; PhotonError says why it cannot even be loaded."""
     kind, _, name = full_name.partition("_")
     record = manager.record(kind, name)
     return Subject(full_name=full_name, record=record, config=manager.config(kind, name))
 
 
-def clauses_of(kind: str) -> tuple[Clause[Any, Any], ...]:
+def clauses_of(kind: str) -> tuple[AnyClause, ...]:
     """All that a plugin of this kind is held to: the clauses here and those of the kind's own module."""
     module = f"photon_core.testing.checks.{kind}"
     own = import_module(module).CLAUSES if find_spec(module) is not None else ()
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def check_plugin(
-    manager: PluginManager, full_name: str, before: Callable[[Clause[Any, Any]], None]
+    manager: PluginManager, full_name: str, before: Callable[[AnyClause], None]
 ) -> tuple[Verdict, ...]:
     """Put a plugin to all its clauses; `before` is told of each. PhotonError if it cannot be loaded."""
     subject = subject_of(manager, full_name)
@@ -57,7 +57,7 @@ def check_plugin(
     return tuple(verdicts)
 
 
-def _judge(clause: Clause[Any, Any], subject: Subject[Any, Any]) -> Verdict:
+def _judge(clause: AnyClause, subject: AnySubject) -> Verdict:
     try:
         run_clause(clause, subject)
     except NotApplicable as reason:
@@ -69,7 +69,7 @@ def _judge(clause: Clause[Any, Any], subject: Subject[Any, Any]) -> Verdict:
 
 
 @plugin_clauses.clause("Its record says in one line what it is.")
-def summary(subject: Subject[Any, Any]) -> None:
+def summary(subject: AnySubject) -> None:
     text = subject.record.summary
     assert text.strip(), "the summary is empty"
     assert text.isprintable(), f"it is not one line: {text!r}"
@@ -77,13 +77,13 @@ def summary(subject: Subject[Any, Any]) -> None:
 
 
 @plugin_clauses.clause("Its record cannot change: frozen, and hashable.")
-def frozen_record(subject: Subject[Any, Any]) -> None:
+def frozen_record(subject: AnySubject) -> None:
     assert type(subject.record) is PluginRecord, f"{type(subject.record).__name__} is a class of its own"
     hash(subject.record)
 
 
 @plugin_clauses.clause("Its configuration is a frozen attrs class of types that a file can hold.")
-def config_type(subject: Subject[Any, Any]) -> None:
+def config_type(subject: AnySubject) -> None:
     cls = subject.record.config_type
     assert not unsupported(cls), "; ".join(unsupported(cls))
     for attribute in attrs.fields(cls):
@@ -95,14 +95,14 @@ def config_type(subject: Subject[Any, Any]) -> None:
 
 
 @plugin_clauses.clause("Its capabilities are words that its kind knows.")
-def capabilities(subject: Subject[Any, Any]) -> None:
+def capabilities(subject: AnySubject) -> None:
     kind = KIND[subject.full_name.partition("_")[0]]
     unknown = subject.record.capabilities - capability_words(kind).keys()
     assert not unknown, f"unknown: {sorted(unknown)}"
 
 
 @plugin_clauses.clause("Its rules version is a number from 1.")
-def rules_version(subject: Subject[Any, Any]) -> None:
+def rules_version(subject: AnySubject) -> None:
     version = subject.record.rules_version
     assert type(version) is int, f"rules_version is {version!r}"
     assert version >= 1, f"rules_version is {version}"

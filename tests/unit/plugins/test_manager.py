@@ -80,7 +80,7 @@ def test_of_several_rules_versions_the_newest_is_used_unless_one_is_named(manage
     manager.add("market_fake", plugin(newer, older))
     assert manager.market("fake").rules_version == 2
     assert manager.market("fake", 1) is older
-    with pytest.raises(PhotonError, match="rules version 3.*found rules version 1, 2"):
+    with pytest.raises(PhotonError, match=r"rules version 3.*found rules version 1, 2"):
         manager.market("fake", 3)
 
 

@@ -171,7 +171,7 @@ def test_what_a_hook_raises_is_told_with_its_plugin():
     plugin = module(photon_register_market=photon_register_market)
     registry = Registry()
     registry.register(OWNER, plugin)
-    with pytest.raises(PhotonError, match="market_fake.*photon_register_market failed with ZeroDivisionError"):
+    with pytest.raises(PhotonError, match=r"market_fake.*photon_register_market failed with ZeroDivisionError"):
         registry.hooks(OWNER, plugin).photon_register_market()
 
 

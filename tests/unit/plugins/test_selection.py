@@ -34,7 +34,7 @@ def test_the_environment_is_a_list_by_commas_or_blanks(text):
 
 
 def test_two_of_an_exclusive_kind_in_one_place_are_refused():
-    with pytest.raises(PhotonError, match="--plugin: two plugins of the kind runtime.*runtime_a and runtime_b"):
+    with pytest.raises(PhotonError, match=r"--plugin: two plugins of the kind runtime.*runtime_a and runtime_b"):
         choose(flag=["runtime_a", "runtime_b"], environment={})
 
 
@@ -56,5 +56,5 @@ def test_what_is_not_a_kind_and_a_name_is_refused_or_empty(name):
 
 
 def test_a_kind_that_nobody_chose_is_asked_for():
-    with pytest.raises(PhotonError, match="no runtime plugin is chosen.*\n.*--plugin runtime_<name>"):
+    with pytest.raises(PhotonError, match=r"no runtime plugin is chosen.*\n.*--plugin runtime_<name>"):
         choose(environment={}).one("runtime")
