@@ -1,0 +1,144 @@
+"""Runs a provider's agent: makes its parts from configuration, keys and plugins, and starts them. A thin assembly.
+
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(run_agent, load_config(home), ProviderKeys(operator=…, node=…), plugins)
+
+Cancel it to stop; workloads go on, and the next agent of the same home adopts them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+import trio
+from attrs import frozen
+
+from photon_core.api.bech32m import encode_address
+from photon_core.api.errors import UsageError
+from photon_core.api.ids import Hash
+from photon_core.api.pricing import PricingContext
+from photon_core.api.runtime import RuntimeContext
+from photon_core.api.transport import Transport, TransportContext
+from photon_core.chain.keys import KeyPurpose, SigningKey
+from photon_core.node.account import AccountSender
+from photon_core.node.client import NodeClient, NodeUnreachable
+from photon_core.node.config import RunInfo, clear_run_info, write_run_info
+from photon_core.peers import Peers
+from photon_core.plugins import PluginManager
+
+from .config import ProviderConfig
+from .driver import Agent
+from .gateway import Gateway
+from .parts import AgentParts
+from .status import keep_written
+
+DESCRIPTORS_WANTED = 16_384
+"""Two for each connection that the network may carry (`NetworkLimits.connections_max`), and room."""
+NODE_RETRY_S = 0.5
+FOLDER_MODE = 0o700
+
+
+@frozen(kw_only=True)
+class ProviderKeys:
+    """Unlocked: the operator's account key and the agent's node key."""
+
+    operator: SigningKey
+    node: SigningKey
+
+    def __attrs_post_init__(self) -> None:
+        for key, purpose in ((self.operator, KeyPurpose.OPERATOR), (self.node, KeyPurpose.NODE)):
+            if key.purpose is not purpose:
+                raise UsageError(
+                    code="wrong-key",
+                    what=f"a {key.purpose} key where the {purpose} key belongs",
+                    remedy="one key, one purpose: `photon key list` shows which is which",
+                )
+
+
+@frozen(kw_only=True)
+class RunningAgent:
+    """`addresses` are those that tenants dial; `http_port` is the ingress's."""
+
+    agent: Agent
+    addresses: tuple[str, ...]
+    http_port: int
+
+
+async def run_agent(
+    config: ProviderConfig,
+    keys: ProviderKeys,
+    plugins: PluginManager,
+    *,
+    task_status: trio.TaskStatus[RunningAgent] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """`started(RunningAgent)` once it has the chain in view and takes links. Waits for a node that does not answer yet.
+
+    Raises PhotonError (not registered, wrong chain, damaged state) and RuntimeFailure for a set-up that cannot work.
+    """
+    _raise_descriptor_limit()
+    config.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    async with NodeClient(config.settings.node) as node:
+        chain_id = await _chain_id(node)
+        transport = _make_transport(plugins, keys, chain_id)
+        agent = Agent(_make_parts(config, keys, plugins, node, chain_id))
+        peers = Peers(transport)
+        Gateway(agent, peers)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(agent.run)
+            await nursery.start(transport.run)
+            await nursery.start(peers.run)
+            addresses = tuple([await transport.listen(address) for address in config.settings.listen])
+            write_run_info(config.home, RunInfo(pid=os.getpid(), node_key=keys.node.public.hex(), addresses=addresses))
+            try:
+                nursery.start_soon(keep_written, agent, config.folder)
+                http_port = agent.fabric.http_port if agent.fabric else 0
+                task_status.started(RunningAgent(agent=agent, addresses=addresses, http_port=http_port))
+                await trio.sleep_forever()
+            finally:
+                clear_run_info(config.home)
+
+
+def _make_parts(
+    config: ProviderConfig, keys: ProviderKeys, plugins: PluginManager, node: NodeClient, chain_id: Hash
+) -> AgentParts:
+    settings = config.settings
+    runtime_name, pricing_name = plugins.choice.one("runtime").name, plugins.choice.one("pricing").name
+    home = config.folder / "runtime"
+    home.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    context = RuntimeContext(
+        home=home, chain_id=chain_id, agent=encode_address(settings.id), config=None, offer=settings.offer
+    )
+    return AgentParts(
+        chain_id=chain_id,
+        provider=settings.id,
+        node=node,
+        sender=AccountSender(node, keys.operator),
+        runtime=plugins.make("runtime", runtime_name, context),
+        capabilities=plugins.runtime(runtime_name).capabilities,
+        pricing=plugins.make("pricing", pricing_name, PricingContext(config=None)),
+        folder=config.folder,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+        options=settings.options(),
+    )
+
+
+def _make_transport(plugins: PluginManager, keys: ProviderKeys, chain_id: Hash) -> Transport:
+    context = TransportContext(node_seed=keys.node.seed, chain_id=chain_id, config=None)
+    return plugins.make("transport", plugins.choice.one("transport").name, context)
+
+
+async def _chain_id(node: NodeClient) -> Hash:
+    while True:
+        try:
+            return (await node.status()).chain_id
+        except NodeUnreachable:
+            await trio.sleep(NODE_RETRY_S)
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

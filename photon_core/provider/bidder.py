@@ -1,0 +1,95 @@
+"""Watches the open orders: each is judged when it appears and again when something changed, and bid on when it fits.
+
+One bid at a time, since each changes what is free and what can be spent: the inventory counts a bid from the moment it
+is sent. Why there is none is kept for each open order, for `photon provider status` and for tenants who ask.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from photon_core.api.errors import PhotonError
+from photon_core.api.ids import OrderId
+from photon_core.api.resources import Resources, ResourceUnit
+from photon_core.exchange.messages import CreateBid
+from photon_core.node.account import TransactionRefused
+from photon_core.node.views import OrderDetail
+
+from .bidding import Bidder, NoBid, Offer, Why, decide
+from .chain import ChainView
+from .inventory import Inventory, take_stock
+from .parts import AgentParts
+
+log = logging.getLogger(__name__)
+
+REASONS_MAX = 1_000
+"""Open orders whose reason is kept; a market with more has other places to look."""
+
+
+class BidDesk:
+    def __init__(self, parts: AgentParts) -> None:
+        self._parts = parts
+        self.reasons: dict[OrderId, NoBid] = {}
+        self._sent: dict[OrderId, tuple[ResourceUnit, ...]] = {}
+        self._refused: dict[OrderId, NoBid] = {}
+
+    def stock(self, view: ChainView, capacity: Resources) -> Inventory:
+        bids = {order.order.id: order.group.spec.units for order in view.open_bids()}
+        leases = {detail.lease.id: detail.group.spec.units for detail in view.leases}
+        for order, units in self._sent.items():  # sent and not yet seen: neither as a bid nor as the lease it became
+            if order not in bids and order not in leases:
+                bids[order] = units
+        return take_stock(capacity, leases.values(), bids.values())
+
+    async def look(self, view: ChainView, capacity: Resources) -> None:
+        """One round over all open orders."""
+        mine = view.provider.id
+        open_now = {order.order.id for order in view.orders}
+        self._refused = {order: why for order, why in self._refused.items() if order in open_now}
+        seen = {order.order.id for order in view.orders if mine in order.order.bidders}
+        gone = [order for order in self._sent if order in seen or order not in open_now]
+        for order in gone:
+            del self._sent[order]
+        reasons: dict[OrderId, NoBid] = {}
+        balance_uptn = view.balance_uptn
+        for detail in view.orders:
+            order = detail.order.id
+            if order in self._sent or order in seen:
+                continue
+            bidder = self._bidder(view, balance_uptn)
+            verdict = self._refused.get(order) or decide(
+                detail, bidder, self.stock(view, capacity), self._parts.pricing
+            )
+            why = await self._bid(detail, verdict) if isinstance(verdict, Offer) else verdict
+            if why is None:
+                balance_uptn -= detail.order.collateral_uptn
+            elif len(reasons) < REASONS_MAX:
+                reasons[order] = why
+        self.reasons = reasons
+
+    def _bidder(self, view: ChainView, balance_uptn: int) -> Bidder:
+        options = self._parts.options
+        return Bidder(
+            provider=view.provider.id,
+            attributes=view.provider.attributes,
+            capabilities=self._parts.capabilities,
+            spendable_uptn=max(0, balance_uptn - options.reserve_uptn),
+            max_collateral_uptn=options.max_collateral_uptn,
+        )
+
+    async def _bid(self, detail: OrderDetail, offer: Offer) -> NoBid | None:
+        """None when the chain has it."""
+        order = detail.order.id
+        self._sent[order] = detail.group.spec.units
+        try:
+            await self._parts.sender.send(CreateBid(order=order, price=offer.price))
+        except TransactionRefused as refusal:
+            log.info("no bid on %s: the chain refused it: %s", order, refusal.what)
+            del self._sent[order]
+            self._refused[order] = NoBid(why=Why.REFUSED, reason=refusal.what[:400])
+            return self._refused[order]
+        except PhotonError as error:  # the node is away: judged again in the next round
+            del self._sent[order]
+            return NoBid(why=Why.REFUSED, reason=error.what[:400])
+        log.info("bid %s on order %s", offer.price, order)
+        return None
