@@ -15,7 +15,7 @@ class LogReader:
 
     def __init__(self, folder: Path, tail_lines: int) -> None:
         self._folder = folder
-        self._offset = self._offset_of_last(tail_lines)
+        self.offset = self._offset_of_last(tail_lines)
 
     def _starts(self) -> list[int]:
         try:
@@ -65,15 +65,15 @@ class LogReader:
             starts = self._starts()
             if not starts:
                 return
-            if self._offset < starts[0]:
-                yield b"[photon: %d bytes of older output are gone]\n" % (starts[0] - self._offset)
-                self._offset = starts[0]
-            start = max(s for s in starts if s <= self._offset)
-            piece = self._read(start, self._offset - start, CHUNK)
+            if self.offset < starts[0]:
+                yield b"[photon: %d bytes of older output are gone]\n" % (starts[0] - self.offset)
+                self.offset = starts[0]
+            start = max(s for s in starts if s <= self.offset)
+            piece = self._read(start, self.offset - start, CHUNK)
             if piece:
-                self._offset += len(piece)
+                self.offset += len(piece)
                 yield piece
-            elif (later := [s for s in starts if s > start]) and self._offset < later[0]:
-                self._offset = later[0]  # unreachable while segments are contiguous; never spin
+            elif (later := [s for s in starts if s > start]) and self.offset < later[0]:
+                self.offset = later[0]  # unreachable while segments are contiguous; never spin
             elif not later:
                 return

@@ -130,9 +130,21 @@ class ProcessRuntime:
             for instance, folder in self._folders(desired.lease):
                 if instance not in wanted:
                     await self._destroy(folder)
+            failures: list[RuntimeFailure] = []
             async with trio.open_nursery() as nursery:
                 for instance in wanted:
-                    nursery.start_soon(self._converge, instance, specs.get(instance))
+                    nursery.start_soon(self._converge_or_tell, instance, specs.get(instance), failures)
+        if failures:
+            raise failures[0]
+
+    async def _converge_or_tell(
+        self, instance: InstanceId, spec: InstanceSpec | None, failures: list[RuntimeFailure]
+    ) -> None:
+        """One instance that cannot be made does not stop its siblings."""
+        try:
+            await self._converge(instance, spec)
+        except RuntimeFailure as failure:
+            failures.append(failure)
 
     async def _converge(self, instance: InstanceId, spec: InstanceSpec | None) -> None:
         async with self._starting:
@@ -226,12 +238,11 @@ class ProcessRuntime:
             return
         with suppress(HelperGone):
             async with connected(folder) as connection:
-                await connection.send({"op": "watch"})
                 while True:
                     for piece in reader.available():
                         yield piece
+                    await connection.send({"op": "follow", "offset": reader.offset})
                     await connection.receive()
-                    await connection.send({"op": "more"})
         for piece in reader.available():
             yield piece
 
@@ -247,8 +258,8 @@ class ProcessRuntime:
             async with connected(sandbox.folder) as connection:
                 await connection.send({"op": "watch"})
                 while True:
-                    self._publish(sandbox.instance)
                     await connection.receive()
+                    self._publish(sandbox.instance)
         self._publish(sandbox.instance)
 
     def _publish(self, instance: InstanceId) -> None:

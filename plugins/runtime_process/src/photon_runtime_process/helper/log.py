@@ -32,6 +32,11 @@ class LogWriter:
         self._fd, self._room = -1, 0
         self._begin(newest + size)
 
+    @property
+    def end(self) -> int:
+        """The offset after the last byte."""
+        return self._starts[-1] + self._segment_bytes - self._room
+
     def _begin(self, offset: int) -> None:
         """A new segment; those that make the log too long go first, so that the bound also holds in between."""
         while len(self._starts) >= SEGMENTS:

@@ -8,7 +8,8 @@ One request per connection, one packet each way (SOCK_SEQPACKET, JSON, file desc
 | `start` | fd of `Start` as JSON | `reason`, empty when it runs |
 | `stop` | `grace_ms` | nothing, once the workload and all it started are dead |
 | `exec` | fds of `Start`, stdin, output | `exit_code` or `reason`, when it ended; killed when the agent hangs up |
-| `watch` | | an `event` per change of the workload's state, and `log` once per `more` that the agent sends |
+| `watch` | | an `event`, now and at each change of the workload's state |
+| `follow` | `offset` | an `event` once the log is longer than that; then the agent asks again |
 | `redirect` | `port` | `ok`, `why` |
 | `except` | `address`, `port` | `ok`: this target is no longer redirected |
 
@@ -40,7 +41,7 @@ DRAIN_SPLICES_MAX = 64  # per turn of the loop, so that a workload that floods i
 
 
 class Client:
-    """One connection. `pid` is its exec's process; `watching` and `armed` are its watch's state."""
+    """One connection. `pid` is its exec's process; `armed` says that it waits for more of the log."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
@@ -93,6 +94,8 @@ class Server:
 
     def _received(self, client: Client) -> None:
         fds: list[int] = []
+        if client.socket.fileno() < 0:  # dropped earlier in this turn of the loop
+            return
         try:
             packet, fds, _, _ = socket.recv_fds(client.socket, PACKET_MAX, FDS_MAX, socket.MSG_DONTWAIT)
             if not packet:
@@ -129,9 +132,12 @@ class Server:
             case "exec":
                 self._exec(client, Start(**_read(fds[0])), fds[1], fds[2])
             case "watch":
-                client.watching = client.armed = True
-            case "more":
+                client.watching = True
+                client.answer({"event": "state"})
+            case "follow":
                 client.armed = True
+                if self.log.end > int(request["offset"]):
+                    self._tell_of_log(client)
             case "redirect":
                 client.answer(redirect.start(int(request["port"])))
             case "except":
@@ -139,11 +145,17 @@ class Server:
             case unknown:
                 raise ValueError(f"unknown op {unknown!r}")
 
-    def _notify(self, event: str) -> None:
+    def _tell_of_state(self) -> None:
         for client in self.clients.values():
-            if client.watching and (event != "log" or client.armed):
-                client.armed = client.armed and event != "log"
-                client.answer({"event": event})
+            if client.watching:
+                client.answer({"event": "state"})
+
+    def _tell_of_log(self, *clients: Client) -> None:
+        """Once per question, so that a flood of output is not a flood of packets."""
+        for client in clients or self.clients.values():
+            if client.armed:
+                client.armed = False
+                client.answer({"event": "log"})
 
     # --- the workload ------------------------------------------------------------------------------------------------
 
@@ -159,7 +171,7 @@ class Server:
         if reason:
             self._close_output()
         client.answer({"reason": reason})
-        self._notify("state")
+        self._tell_of_state()
 
     def _stop(self, client: Client, grace_ms: int) -> None:
         if not self.workload.pid:
@@ -175,7 +187,9 @@ class Server:
             client.answer({"reason": reason})
 
     def _drain(self) -> bool:
-        """Output to the log. True at its end."""
+        """Output to the log. True at its end, which the loop may have found already in this same turn."""
+        if self.output < 0:
+            return True
         for _ in range(DRAIN_SPLICES_MAX):
             try:
                 if not self.log.take(self.output):
@@ -183,14 +197,14 @@ class Server:
                     return True
             except BlockingIOError:
                 break
-        self._notify("log")
+        self._tell_of_log()
         return False
 
     def _close_output(self) -> None:
         self.selector.unregister(self.output)
         os.close(self.output)
         self.output = -1
-        self._notify("log")
+        self._tell_of_log()
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -221,7 +235,7 @@ class Server:
             if client.stopping:
                 client.stopping = False
                 client.answer({})
-        self._notify("state")
+        self._tell_of_state()
 
     def _exec_ended(self, pid: int, status: int) -> None:
         for client in self.clients.values():
