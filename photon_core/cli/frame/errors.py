@@ -15,9 +15,11 @@ With `--output json` a failure prints `{"error": {…}}` on stdout. `PHOTON_DEBU
 from __future__ import annotations
 
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,8 +51,8 @@ def guard(call: Callable[[], object], *, as_json: bool) -> int:
         sys.stdout.flush()
     except BaseException as raised:  # noqa: BLE001  # the outermost frame: everything ends here
         error = leading(raised)
-        if isinstance(error, BrokenPipeError) and _reader_gone():
-            error = ReaderGone()
+        if isinstance(error, BrokenPipeError):
+            error = of_broken_pipe(error)
         return _report(error, as_json=as_json)
     return result if isinstance(result, int) else ExitCode.OK  # click answers ctx.exit(code) with the code
 
@@ -116,13 +118,14 @@ def _bug(error: BaseException) -> PhotonError:
     )
 
 
-def _reader_gone() -> bool:
-    """Whether it is stdout that broke, not a socket of the command: what was to be written is still in its buffer."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
+def of_broken_pipe(error: BrokenPipeError) -> Exception:
+    """Which pipe it was: standard output, whose end a poll can see, or a connection of the command."""
+    poll = select.poll()
+    with suppress(OSError, ValueError):  # there may be no file behind it
+        poll.register(sys.stdout.fileno(), 0)  # POLLERR is told unasked: nobody reads
+    if any(events & select.POLLERR for _, events in poll.poll(0)):
+        return ReaderGone()
+    return ConnectionError(f"the other end closed the connection: {error}")
 
 
 def _discard_stdout() -> None:

@@ -76,6 +76,13 @@ class PhotonGroup(click.Group):
             with formatter.section("From plugins"):
                 formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in of_plugins.items()])
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb. click itself answers EPIPE, from whatever socket, with a silent exit 1: take it before."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise errors.of_broken_pipe(error) from error
+
     def main(  # type: ignore[override]  # one signature instead of click's two overloads
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **settings: Any
     ) -> Any:

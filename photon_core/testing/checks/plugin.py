@@ -32,7 +32,7 @@ def subject_of(manager: PluginManager, full_name: str) -> AnySubject:
 def clauses_of(kind: str) -> tuple[AnyClause, ...]:
     """All that a plugin of this kind is held to: the clauses here and those of the kind's own module."""
     module = f"photon_core.testing.checks.{kind}"
-    own = import_module(module).CLAUSES if find_spec(module) is not None else ()
+    own = getattr(import_module(module), "CLAUSES", ()) if find_spec(module) is not None else ()
     return (*plugin_clauses.all, *own)
 
 
