@@ -33,6 +33,11 @@ class Vault:
         self._chain_id = chain_id
         self._folder = home / "manifests" / chain_id.hex()[:CHAIN_CHARS]
 
+    @property
+    def folder(self) -> Path:
+        """Where they are; not there before the first is kept."""
+        return self._folder
+
     def keep_new(self, manifest: Manifest) -> None:
         """Before the deployment has a number: found again by its version."""
         self._write(self._new_path(manifest.version), manifest)

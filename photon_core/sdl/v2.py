@@ -148,7 +148,9 @@ def _placements(
 
 def _price(record: Record, rates: MappingLike[str, Fraction], report: Report) -> draft.Price:
     """What is finer than 10⁻⁶ uptn per hour is rounded down: it is the most that the tenant pays."""
-    place, denom, per_block = record.place_of("amount"), record.value("denom"), record.value("amount")
+    amount_leaf: Leaf[Fraction] | None = record.get("amount")
+    place = amount_leaf.place if amount_leaf is not None else record.place
+    denom, per_block = record.value("denom"), record.value("amount")
     if denom is None or per_block is None:
         return draft.Price(place=place, amount=None)
     exact = per_block * rates[denom] * quantities.BLOCKS_PER_HOUR * PRICE_PER_UPTN
