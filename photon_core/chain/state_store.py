@@ -218,7 +218,8 @@ class StateStore:
         except (lmdb.Error, OSError) as error:
             text = str(error)
             if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
-                raise self._error("disk-full", f"cannot be written: {text}", remedy="Make room on this disk.") from error
+                what = f"cannot be written: {text}"
+                raise self._error("disk-full", what, remedy="Make room on this disk.") from error
             if isinstance(error, _DAMAGE):
                 what = f"is no state store, or a damaged one: {text}"
                 raise self._error("corrupt-folder", what, remedy=_REMEDY) from error
@@ -230,28 +231,36 @@ class StateStore:
 
 
 class _Gate:
-    """Many at a time, or one alone."""
+    """Many at a time, or one alone; who waits to be alone is let in before newcomers. Not to be entered twice."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0
+        self._closing = 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         with self._changed:
+            self._changed.wait_for(lambda: not self._closing)
             self._inside += 1
         try:
             yield
         finally:
             with self._changed:
                 self._inside -= 1
-                self._changed.notify_all()
+                if not self._inside:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._inside == 0)
-            yield
+            self._closing += 1
+            try:
+                self._changed.wait_for(lambda: not self._inside)
+                yield
+            finally:
+                self._closing -= 1
+                self._changed.notify_all()
 
 
 def _height_key(height: int) -> bytes:
