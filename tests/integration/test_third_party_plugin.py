@@ -17,12 +17,12 @@ pytestmark = pytest.mark.slow
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which the sample's wheel was installed, as `pip install --target` leaves it."""
     folder = tmp_path_factory.mktemp("third-party")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    offline = ["--no-deps", "--no-index"]
     wheels, target = folder / "wheels", folder / "site"
-    subprocess.run([*pip, "wheel", *offline, "--no-build-isolation", "-w", wheels, SAMPLE], check=True)
+    python = [sys.executable, "-m"]
+    subprocess.run([*python, "hatchling", "build", "-t", "wheel", "-d", wheels], cwd=SAMPLE, check=True)
     [wheel] = wheels.glob("*.whl")
-    subprocess.run([*pip, "install", *offline, "--target", target, wheel], check=True)
+    install = ["uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--target", target, wheel]
+    subprocess.run([*python, *install], check=True)
     return target
 
 
