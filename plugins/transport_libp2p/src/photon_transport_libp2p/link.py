@@ -39,6 +39,7 @@ class Link:
         self._stream = stream
         self._config = config
         self._lane: Lane | None = None
+        self._on_down: Callable[[Link], None] = lambda _link: None
         self._wake = trio.Event()
         self._heard_s = trio.current_time()
         self._leaving_s = float("inf")
@@ -63,8 +64,10 @@ class Link:
 
     # -- up ----------------------------------------------------------------------------------------------------------
 
-    def go_up(self, info: LinkInfo, instance: bytes, inbox: Inbox) -> None:
+    def go_up(self, info: LinkInfo, instance: bytes, inbox: Inbox, on_down: Callable[[Link], None]) -> None:
+        """`on_down` is called once, before anybody hears that the link is down."""
         self.info = info
+        self._on_down = on_down
         self.instance = instance
         self._lane = inbox.link_up(info, self._taken)
 
@@ -168,6 +171,7 @@ class Link:
         if self.reason:
             return False
         self.reason = reason
+        self._on_down(self)
         if self._lane is not None:
             self._lane.close(reason, discard=discard)
         return True

@@ -96,6 +96,14 @@ class Bye:
     reason: str
 
 
+def message(kind: int, payload: bytes = b"") -> bytes:
+    return _HEADER.pack(len(payload), kind) + payload
+
+
+def hello_message(hello: Hello) -> bytes:
+    return message(Kind.HELLO, _HELLO.pack(hello.chain_id, hello.instance, _bits(hello.granted)))
+
+
 MachineEvent = Hello | FrameIn | Room | Bye
 
 
@@ -127,7 +135,7 @@ class LinkMachine:
 
     def hello(self, chain_id: Hash, instance: bytes, granted: frozenset[Channel]) -> None:
         self.granted = granted
-        self._say(Kind.HELLO, _HELLO.pack(chain_id, instance, _bits(granted)))
+        self._control += hello_message(Hello(chain_id=chain_id, instance=instance, granted=granted))
 
     def grant(self, granted: frozenset[Channel]) -> None:
         """More than before; to take channels away, close the link: frames of those may be on their way."""
@@ -184,7 +192,7 @@ class LinkMachine:
             self._say(Kind.RECEIVED, _NUMBER.pack(received))
 
     def _say(self, kind: Kind, payload: bytes) -> None:
-        self._control += _HEADER.pack(len(payload), kind) + payload
+        self._control += message(kind, payload)
 
     # -- what the peer says ------------------------------------------------------------------------------------------
 

@@ -127,7 +127,6 @@ class Libp2pTransport:
         link = self._links.get(peer)
         if link is not None:
             link.leave(reason, discard=True)
-            self._forget(link)
 
     def links(self) -> tuple[LinkInfo, ...]:
         return tuple(link.info for link in self._links.values() if link.info is not None)
@@ -148,9 +147,7 @@ class Libp2pTransport:
             if standing is before:
                 continue
             link.change_standing(standing)
-            if link.reason:
-                self._forget(link)
-            else:
+            if not link.reason:
                 self._gate.give_back(before, network_of(link.connection.host))
                 self._gate.take(standing, network_of(link.connection.host))
 
@@ -236,12 +233,11 @@ class Libp2pTransport:
         former = self._links.get(peer)
         if former is not None:
             former.close("replaced by a new link")
-            self._forget(former)
         standing = self._admission(peer)
         info = LinkInfo(peer=peer, address=address, inbound=link.connection.inbound, standing=standing)
         self._links[peer] = link
         self._gate.take(standing, network_of(link.connection.host))
-        link.go_up(info, hello.instance, self._inbox)
+        link.go_up(info, hello.instance, self._inbox, self._forget)
         link.connection.on_link()
         if attempt is not None:
             attempt.started("")
@@ -249,16 +245,12 @@ class Libp2pTransport:
             await link.run()
         finally:
             link.close("the transport was stopped")
-            self._forget(link)
             if link.breach is not None:
                 self._log_once(peer, "dropped the peer %s, which broke the protocol: %s", peer.hex()[:16], link.breach)
 
     def _forget(self, link: Link) -> None:
-        """The link is down. Idempotent."""
         assert link.info is not None
         peer = link.info.peer
-        if self._links.get(peer) is not link:
-            return
         del self._links[peer]
         self._gate.give_back(link.info.standing, network_of(link.connection.host))
         if peer in self._wanted:
