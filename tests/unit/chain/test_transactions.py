@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photon_core.api.errors import CodecError
+from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.chain import keys
-from photon_core.chain.codec import encode
+from photon_core.chain.codec import DEPTH_MAX, encode
 from photon_core.chain.keys import verify_batch
 from photon_core.chain.transactions import (
     MESSAGES_MAX,
@@ -20,6 +21,9 @@ from photon_core.chain.transactions import (
     decode_transaction,
     transaction_id,
 )
+from photon_core.exchange.messages import MESSAGE as MESSAGE_FORM
+from photon_core.exchange.messages import CreateDeployment
+from photon_core.exchange.records import GroupSpec
 
 CHAIN = bytes([7]) * 32
 SEED = bytes([1]) * 32
@@ -87,6 +91,19 @@ def test_one_over_the_size_is_neither_built_nor_read() -> None:
         build(messages=[[1, [bytes(TRANSACTION_BYTES_MAX)]]])
     with pytest.raises(CodecError, match=str(TRANSACTION_BYTES_MAX)):
         decode_transaction(bytes(TRANSACTION_BYTES_MAX + 1), CHAIN)
+
+
+def test_the_deepest_message_fits_with_three_levels_to_spare() -> None:
+    unit = ResourceUnit(resources=Resources(cpu_milli=1, memory_bytes=1, storage_bytes=1), count=1, max_price=1)
+    group = GroupSpec(name="g", units=(unit,), attributes=(("k", "v"),), collateral_uptn=0, section_hash=bytes(32))
+    message = MESSAGE_FORM.to_plain(CreateDeployment(groups=(group,), version=bytes(32), deposit_uptn=1))
+    assert isinstance(message, list)
+
+    def depth(plain: Any) -> int:
+        return 1 + max(map(depth, plain), default=0) if isinstance(plain, list) else 0
+
+    assert depth([[message]]) == DEPTH_MAX - 3  # in a body: the list of messages, in the list of the body's parts
+    assert decode_transaction(build(messages=[message]), CHAIN).messages == (message,)
 
 
 @given(st.binary(max_size=300))
