@@ -1,7 +1,7 @@
 """The auction: open bids, and the lowest price wins when the window ends.
 
-Ties go to the earlier bid. Bids above the order's price are refused. Everybody sees everybody's bid, so the price paid is
-the price bid: a second price would be worth nothing here, since a tenant could bid against itself just above the lowest.
+Ties go to the earlier bid. Bids above the order's price are refused. Everybody sees everybody's bid, so the price paid
+is the price bid: a second price would be worth nothing, a tenant could bid against itself just above the lowest.
 
 When the order holds as many bids as it may, a new bid takes the place of the worst one if it is lower, and is refused
 otherwise: so nobody can shut others out by filling the order with dear bids.
@@ -38,6 +38,7 @@ class Auction:
         return (SetPhase(phase=PHASE, deadline_ms=order.opened_ms + order.window_ms),)
 
     def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        del now_ms
         match event:
             case BidOffered():
                 return self._offered(order, event)
@@ -49,6 +50,7 @@ class Auction:
                 assert_never(event)
 
     def on_due(self, order: OrderView, now_ms: int) -> tuple[Decision, ...]:
+        del now_ms
         bids = _open_bids(order)
         if not bids:
             return (CloseUnmatched(reason="no bid came within the window"),)

@@ -39,6 +39,7 @@ class Posted:
         return (SetPhase(phase=PHASE, deadline_ms=order.opened_ms + self.patience_windows * order.window_ms),)
 
     def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        del now_ms
         match event:
             case BidOffered():
                 if event.price > order.max_price:
@@ -52,4 +53,5 @@ class Posted:
                 assert_never(event)
 
     def on_due(self, order: OrderView, now_ms: int) -> tuple[Decision, ...]:
+        del order, now_ms
         return (CloseUnmatched(reason="no bid came at the posted price"),)

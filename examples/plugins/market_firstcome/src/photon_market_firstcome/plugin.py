@@ -34,6 +34,7 @@ class FirstCome:
         return (SetPhase(phase="waiting", deadline_ms=order.opened_ms + order.window_ms),)
 
     def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        del now_ms
         if isinstance(event, BidOffered):
             if event.price > order.max_price:
                 return (Refuse(reason=f"asked {event.price}, the tenant pays {order.max_price} at most"),)
@@ -43,6 +44,7 @@ class FirstCome:
         return (Refuse(reason="this market has no messages of its own"),)
 
     def on_due(self, order: OrderView, now_ms: int) -> tuple[Decision, ...]:
+        del order, now_ms
         return (CloseUnmatched(reason="nobody came"),)
 
 
