@@ -1,0 +1,146 @@
+"""Following a deployment: the chain's events and the providers' answers, joined into steps.
+
+Theory of operation
+-------------------
+One task reads the blocks from the one that created the deployment on, and turns what concerns it into steps. For each
+lease it starts another, which delivers the section (unless somebody else does), then asks the provider how the workload
+is until it serves, and now and then after that. When the lease ends its task is cancelled. Steps of one lease are in
+order; the reader takes them from a channel of bounded size, and who does not read stops the following, not the lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+import trio
+from attrs import define, field
+
+from photon_core.api.errors import PhotonError
+from photon_core.api.ids import LeaseId
+from photon_core.exchange import events
+from photon_core.exchange.records import LeaseStatus
+from photon_core.node.client import NodeClient
+from photon_core.node.views import BlockEvents
+from photon_core.peers.methods import LeaseReport
+
+from . import steps
+from .delivery import RETRY_FIRST_S, RETRY_MAX_S, WORTH_RETRYING, Courier
+from .links import ProviderLinks
+
+STEPS_WAITING_MAX = 64
+ASK_FIRST_S = 0.05
+"""A process serves within a tenth of a second; who waits for it wants to know."""
+ASK_MAX_S = 2.0
+
+
+@define(kw_only=True)
+class Follower:
+    """`deliver` False: a keeper delivers, this only looks."""
+
+    node: NodeClient
+    courier: Courier
+    links: ProviderLinks
+    deployment: int
+    from_height: int
+    deliver: bool
+    sink: trio.MemorySendChannel[steps.Step]
+    _scopes: dict[LeaseId, trio.CancelScope] = field(factory=dict)
+
+    async def run(self) -> None:
+        """Until the deployment has ended; closes the channel then."""
+        async with self.sink, trio.open_nursery() as nursery:
+            nursery.start_soon(self.links.start)  # while the bids come in
+            generator = cast("AsyncGenerator[BlockEvents, None]", self.node.events(self.from_height))
+            async with aclosing(generator) as blocks:
+                async for block in blocks:
+                    for event in block.events:
+                        if await self._on_event(event, nursery):
+                            nursery.cancel_scope.cancel()
+                            return
+
+    async def _on_event(self, event: events.Event, nursery: trio.Nursery) -> bool:
+        """Whether this was the last."""
+        ours = self.deployment
+        match event:
+            case events.OrderOpened(order=order) if order.deployment == ours:
+                await self._tell(steps.Ordered(
+                    order=order, max_price=event.max_price, collateral_uptn=event.collateral_uptn
+                ))
+            case events.BidPlaced(order=order) if order.deployment == ours:
+                await self._tell(steps.BidCame(order=order, provider=event.provider, price=event.price))
+            case events.OrderExpired(order=order) if order.deployment == ours:
+                await self._tell(steps.NobodyWon(order=order, reason=event.reason))
+            case events.LeaseCreated(lease=lease) if lease.deployment == ours:
+                await self._tell(steps.Leased(lease=lease, provider=event.provider, price=event.price))
+                nursery.start_soon(self._attend, event)
+            case events.LeaseClosing(lease=lease) if lease.deployment == ours:
+                self._leave(lease)
+                await self._tell(steps.LeaseEnded(lease=lease, reason=event.reason, paid_uptn=event.paid_uptn))
+            case events.GroupPaused(group=group) if group.deployment == ours:
+                await self._tell(steps.Paused(group=group, reason=event.reason))
+            case events.DeploymentClosing(deployment=number) if number == ours:
+                await self._tell(steps.Ended(deployment=number, refunded_uptn=event.refunded_uptn))
+                return True
+        return False
+
+    async def _tell(self, step: steps.Step) -> None:
+        await self.sink.send(step)
+
+    # --- one lease -----------------------------------------------------------------------------------------------
+
+    async def _attend(self, won: events.LeaseCreated) -> None:
+        with trio.CancelScope() as scope:
+            self._scopes[won.lease] = scope
+            if not self.deliver or await self._deliver(won):
+                await self._watch(won)
+        self._scopes.pop(won.lease, None)
+
+    def _leave(self, lease: LeaseId) -> None:
+        if scope := self._scopes.get(lease):
+            scope.cancel()
+
+    async def _deliver(self, won: events.LeaseCreated) -> bool:
+        wait_s, told = RETRY_FIRST_S, ""
+        while True:
+            try:
+                await self.courier.deliver(won.lease)
+            except PhotonError as error:
+                if error.code not in WORTH_RETRYING:
+                    await self._tell(steps.DeliveryFailed(lease=won.lease, reason=error.what))
+                    return False
+                if error.code != told:
+                    told = error.code
+                    await self._tell(steps.DeliveryWaits(lease=won.lease, reason=error.what))
+            else:
+                await self._tell(steps.ManifestDelivered(lease=won.lease, provider=won.provider, by_us=True))
+                return True
+            await trio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MAX_S)
+
+    async def _watch(self, won: events.LeaseCreated) -> None:
+        """Asks the provider until the lease is over. An answer that fails is asked for again: the chain decides."""
+        before = LeaseStatus.AWAITING_MANIFEST, ""
+        wait_s = ASK_FIRST_S
+        while True:
+            try:
+                report = await self.courier.report(won.lease)
+            except PhotonError:
+                pass  # it may be restarting, or its node a block behind; if it stays silent the lease goes stale
+            else:
+                now = report.status, report.reason
+                if now != before:
+                    wait_s = ASK_FIRST_S
+                    await self._changed(won, before[0], report)
+                    before = now
+            await trio.sleep(wait_s)
+            wait_s = min(1.5 * wait_s, ASK_MAX_S)
+
+    async def _changed(self, won: events.LeaseCreated, before: LeaseStatus, report: LeaseReport) -> None:
+        if before is LeaseStatus.AWAITING_MANIFEST and not self.deliver:
+            await self._tell(steps.ManifestDelivered(lease=won.lease, provider=won.provider, by_us=False))
+        if report.status is LeaseStatus.SERVING:
+            await self._tell(steps.Serving(lease=won.lease, endpoints=report.endpoints))
+        else:
+            await self._tell(steps.WorkloadChanged(lease=won.lease, status=report.status, reason=report.reason))
