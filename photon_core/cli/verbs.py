@@ -32,7 +32,9 @@ _CLI = "photon_core.cli"
 SECTIONS: tuple[Section, ...] = (
     Section(
         "For tenants: rent capacity",
-        (),
+        (
+            Verb("validate", f"{_CLI}.validate:validate_command", "Check a deployment file and show what it means."),
+        ),
     ),
     Section(
         "For providers and validators: offer it, keep the ledger",
@@ -45,6 +47,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "Keys, plugins, help",
         (
+            Verb("key", f"{_CLI}.key:key_group", "Create, list, back up and restore keys."),
             Verb("plugin", f"{_CLI}.plugin:plugin_group", "List, explain, check and write plugins."),
             Verb("completion", f"{_CLI}.completion:completion_command", "Print your shell's completion script."),
             Verb("version", f"{_CLI}.version:version_command", "Show the versions of Photon and its plugins."),

@@ -45,9 +45,7 @@ def read_passphrase(file: Path | None, *, of: str, confirm: bool = False) -> str
             remedy="Put it in a file that only you can read, and name it: "
             f"--passphrase-file FILE, or {ENVIRONMENT}",
         )
-    answer: str = click.prompt(
-        f"Passphrase of {of}", hide_input=True, confirmation_prompt=confirm, err=True, default="", show_default=False
-    )
+    answer: str = click.prompt(f"Passphrase of {of}", hide_input=True, confirmation_prompt=confirm, err=True)
     return answer
 
 
