@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,12 @@ def processes_of(home: Path) -> list[str]:
         if f"{home}/" in mounts:
             found.append(f"{pid}: {command}")
     return found
+
+
+@pytest.fixture
+def make(home: Path) -> Callable[..., ProcessRuntime]:
+    """A runtime over the test's home with this configuration; each call is another agent."""
+    return lambda **config: ProcessRuntime(context(home, **config))
 
 
 @pytest.fixture

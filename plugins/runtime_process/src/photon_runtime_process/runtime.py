@@ -37,7 +37,7 @@ from photon_runtime_process.limits import resource_limits
 from photon_runtime_process.logs import LogReader
 from photon_runtime_process.network import SandboxNamespace
 from photon_runtime_process.sandbox import Sandbox, kill
-from photon_runtime_process.wire import HelperGone, connected
+from photon_runtime_process.wire import HelperGone, HelperMute, connected
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,11 @@ class ProcessRuntime:
         """One instance that cannot be made does not stop its siblings."""
         try:
             await self._converge(instance, spec)
+        except HelperMute as failure:
+            helper = Folder.of(self._context.home, instance).helper()
+            if helper:
+                await kill(helper)
+            failures.append(failure)
         except RuntimeFailure as failure:
             failures.append(failure)
 

@@ -43,7 +43,7 @@ class Sandbox:
         return str(answer["reason"])
 
     async def stop(self, grace_ms: int) -> None:
-        await ask(self.folder, {"op": "stop", "grace_ms": grace_ms})
+        await ask(self.folder, {"op": "stop", "grace_ms": grace_ms}, grace_s=grace_ms / 1000)
 
     async def fresh_socket(self) -> socket.socket:
         _, (fd,) = await ask(self.folder, {"op": "socket"}, want_fds=1)

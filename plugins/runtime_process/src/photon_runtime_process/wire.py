@@ -17,6 +17,8 @@ from photon_runtime_process.folder import CONTROL, Folder
 
 PACKET_MAX = 4096
 BACKLOG = 64
+ANSWER_S = 10.0
+"""A helper answers within milliseconds, unless the machine is out of memory or the helper is broken."""
 
 
 class HelperGone(RuntimeFailure):
@@ -24,6 +26,14 @@ class HelperGone(RuntimeFailure):
 
     def __init__(self) -> None:
         super().__init__("the sandbox is gone", "nothing to do: the next apply makes it anew")
+
+
+class HelperMute(HelperGone):
+    """It lives and does not answer. Its tenant can do that to it (prlimit(2) asks for the same user, not for power over
+    it), and harms nobody else: the runtime kills it, and the next apply makes the sandbox anew."""
+
+    def __init__(self, waited_s: float) -> None:
+        RuntimeFailure.__init__(self, f"the sandbox's helper did not answer within {waited_s:g} s", "the next apply makes it anew")
 
 
 def control_listener(folder_fd: int) -> socket.socket:
@@ -77,10 +87,16 @@ async def connected(folder: Folder) -> AsyncIterator[Connection]:
         yield Connection(end)
 
 
-async def ask(folder: Folder, request: dict[str, object], *fds: int, want_fds: int = 0) -> tuple[dict[str, Any], list[int]]:
-    async with connected(folder) as connection:
-        await connection.send(request, fds)
-        return await connection.receive(want_fds)
+async def ask(
+    folder: Folder, request: dict[str, object], *fds: int, want_fds: int = 0, grace_s: float = 0.0
+) -> tuple[dict[str, Any], list[int]]:
+    """One request and its answer, `grace_s` later than usual if it must be. HelperMute when none comes."""
+    within_s = ANSWER_S + grace_s
+    with trio.move_on_after(within_s):
+        async with connected(folder) as connection:
+            await connection.send(request, fds)
+            return await connection.receive(want_fds)
+    raise HelperMute(within_s)
 
 
 @contextmanager

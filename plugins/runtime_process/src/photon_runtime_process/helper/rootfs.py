@@ -134,4 +134,5 @@ def _close_behind() -> None:
     linux.pivot_root(".", ".")
     linux.umount_detached(".")
     os.chdir("/")
-    linux.restrict("/", read_only=True, below=False)
+    for path in ("/", "/dev"):  # a device stays one under a read-only tmpfs with nodev: it is bound from elsewhere
+        linux.restrict(path, read_only=True, below=False)

@@ -1,0 +1,48 @@
+"""A provider's agent, reduced to its runtime, as a process of its own: for tests that kill it.
+
+    python agent_process.py HOME apply|observe|remove
+
+Prints one line of JSON when it is done; after `apply` it goes on until it is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import trio
+from photon_core.api.ids import InstanceId, LeaseId
+from photon_core.api.resources import Resources
+from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext
+from photon_runtime_process.config import Config
+from photon_runtime_process.runtime import ProcessRuntime
+
+SMALL = Resources(cpu_milli=100, memory_bytes=2**28, storage_bytes=2**28)
+LEASE = LeaseId(7, 0, 0)
+WEB = InstanceId(LEASE, "web", 0)
+SPEC = InstanceSpec(
+    id=WEB, image="ignored", command=("sh", "-c", "id -u; while :; do sleep 1000; done"), resources=SMALL,
+    manifest_version=bytes(32),
+)
+
+
+async def act(home: Path, verb: str) -> None:
+    runtime = ProcessRuntime(RuntimeContext(home=home, chain_id=b"\x01" * 32, agent="agent-1", config=Config()))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(runtime.run)
+        match verb:
+            case "apply":
+                await runtime.apply(Desired(lease=LEASE, sandboxes=((WEB, SMALL),), instances=(SPEC,)))
+            case "remove":
+                await runtime.remove(LEASE)
+        seen = await runtime.observe()
+        inside = {str(one.id): (await runtime.exec(one.id, ("sh", "-c", "id -u; unshare -Ur true"))).output.decode() for one in seen}
+        print(json.dumps({str(one.id): [one.state.value, one.since_ms, one.restarts, inside[str(one.id)]] for one in seen}), flush=True)
+        if verb == "apply":
+            await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(act, Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,214 @@
+"""What is particular to this runtime: agents and helpers that are killed, homes that were left, users without power."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import photon_core
+import photon_runtime_process
+import pytest
+import trio
+from attrs import evolve
+from photon_core.api.runtime import InstanceState, RuntimeFailure
+from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, echo_forever, desired, observed, said, until
+from photon_runtime_process.folder import Folder
+from photon_runtime_process.launch import CannotIsolate
+from photon_runtime_process.runtime import ProcessRuntime
+from photon_runtime_process.sweep import sweep
+
+AGENT = Path(__file__).with_name("agent_process.py")
+STRANGER = 54_321
+"""A user that no machine has."""
+
+
+def agent(home: Path, verb: str, *before: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    python = before or (sys.executable,)
+    return subprocess.Popen([*python, str(AGENT), str(home), verb], stdout=subprocess.PIPE, text=True, env=env)
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, list[object]]:
+    assert process.stdout is not None
+    value: dict[str, list[object]] = json.loads(process.stdout.readline())
+    return value
+
+
+def finish(process: subprocess.Popen[str], number: int = 0) -> None:
+    if number:
+        process.send_signal(number)
+    process.communicate(timeout=30)
+
+
+def test_workload_outlives_a_killed_agent_and_is_adopted(home: Path) -> None:
+    first = agent(home, "apply")
+    before = answer(first)
+    finish(first, signal.SIGKILL)
+    second = agent(home, "observe")
+    assert answer(second) == before
+    finish(second)
+    assert before["7/0/0/web/0"][0] == "running"
+    third = agent(home, "remove")
+    assert answer(third) == {}
+    finish(third)
+
+
+def test_sweep_ends_what_a_killed_agent_left(home: Path) -> None:
+    left = agent(home, "apply")
+    answer(left)
+    finish(left, signal.SIGKILL)
+    assert [folder.helper() is not None for folder in Folder.all_in(home)] == [True]
+    swept = subprocess.run(
+        [sys.executable, "-m", "photon_runtime_process.sweep", str(home.parent / home.name)],
+        check=True, capture_output=True, text=True,
+    )
+    assert swept.stdout == "1 sandboxes ended\n"
+    assert sweep(home) == 0
+    assert [folder.helper() for folder in Folder.all_in(home)] == [None]
+
+
+async def test_killed_sandbox_is_observed_and_made_anew(kit: RuntimeKit, home: Path) -> None:
+    spec = kit.spec("web", echo_forever("up"))
+    async with kit.leased(spec) as runtime:
+        await said(runtime, spec.id, b"up")
+        helper = Folder.of(home, spec.id).helper()
+        assert helper is not None
+        os.kill(helper.pid, signal.SIGKILL)
+        seen = await until(runtime, spec.id, InstanceState.EXITED)
+        assert "sandbox was killed" in seen.reason
+        with pytest.raises(KeyError):
+            await runtime.namespace(spec.id)
+        await runtime.apply(desired(spec))
+        again = await until(runtime, spec.id, InstanceState.RUNNING)
+        assert again.restarts == 1
+        await said(runtime, spec.id, b"up\nup\n")  # the log of the one before is still there
+
+
+async def test_home_of_another_chain_is_emptied(
+    kit: RuntimeKit, home: Path, make: Callable[..., ProcessRuntime]
+) -> None:
+    spec = kit.spec("web", FOREVER)
+    async with kit.agent() as runtime:
+        await runtime.apply(desired(spec))
+    folder = Folder.of(home, spec.id)
+    identity = json.loads((folder.path / "identity.json").read_text())
+    (folder.path / "identity.json").write_text(json.dumps(identity | {"chain_id": "00" * 32}))
+    async with kit.agent() as runtime:
+        assert await runtime.observe() == ()
+    assert not folder.path.exists()
+
+
+async def test_second_agent_in_one_home_is_refused(kit: RuntimeKit) -> None:
+    async with kit.agent():
+        with pytest.raises(RuntimeFailure, match="another agent"):
+            await kit.make().run()
+
+
+async def test_service_without_command_fails_with_what_to_write(kit: RuntimeKit) -> None:
+    spec = kit.spec("web", ())
+    async with kit.leased(spec) as runtime:
+        seen = await until(runtime, spec.id, InstanceState.FAILED)
+        assert "give a command" in seen.reason
+
+
+async def test_a_helper_that_its_tenant_broke_is_replaced(
+    kit: RuntimeKit, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = kit.spec("web", FOREVER)
+    async with kit.leased(spec) as runtime:
+        helper = Folder.of(home, spec.id).helper()
+        assert helper is not None
+        os.kill(helper.pid, signal.SIGSTOP)
+        monkeypatch.setattr("photon_runtime_process.wire.ANSWER_S", 0.1)
+        with pytest.raises(RuntimeFailure, match="did not answer"):
+            await runtime.apply(desired(evolve(spec, args=("changed",))))
+        monkeypatch.undo()
+        assert not helper.alive
+        await runtime.apply(desired(spec))
+        assert (await until(runtime, spec.id, InstanceState.RUNNING)).spec_digest == spec.spec_digest
+
+
+async def test_log_is_bounded_and_says_what_is_gone(
+    kit: RuntimeKit, home: Path, make: Callable[..., ProcessRuntime]
+) -> None:
+    limit = 256 * 1024
+    runtime = make(log_bytes=limit)
+    spec = kit.spec("web", "yes 0123456789 | head -c 20000000; echo; echo THE END")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(runtime.run)
+        await runtime.apply(desired(spec))
+        await until(runtime, spec.id, InstanceState.EXITED)
+        kept = b"".join([piece async for piece in runtime.logs(spec.id, follow=False, tail_lines=10**9)])
+        assert kept.endswith(b"THE END\n")
+        assert limit // 2 < len(kept) <= limit
+        assert sum(path.stat().st_size for path in Folder.of(home, spec.id).log.iterdir()) <= limit
+        await runtime.remove(spec.id.lease)
+        nursery.cancel_scope.cancel()
+
+
+async def test_unwritable_limits_are_kept_and_a_too_large_file_is_refused(kit: RuntimeKit) -> None:
+    spec = kit.spec("web", "head -c 300000000 /dev/zero > big; ls -s big; echo DONE; ulimit -c; ulimit -d")
+    async with kit.leased(spec) as runtime:
+        heard = await said(runtime, spec.id, b"DONE\n")
+        assert b"File size limit exceeded" in heard or b"too large" in heard
+        await until(runtime, spec.id, InstanceState.EXITED)
+        tail = b"".join([piece async for piece in runtime.logs(spec.id, follow=False, tail_lines=2)])
+        assert tail == b"0\n262144\n"
+
+
+# --- as an ordinary user ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strangers_home() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="photon-stranger-"))
+    os.chown(path, STRANGER, STRANGER)
+    yield path
+    sweep(path)
+    shutil.rmtree(path)
+
+
+def as_stranger() -> tuple[tuple[str, ...], dict[str, str]]:
+    """Our own Python may lie in root's home: Debian's, with our libraries, does as well."""
+    libraries = Path(trio.__file__).parent.parent
+    sources = [Path(module.__file__).parent.parent for module in (photon_core, photon_runtime_process) if module.__file__]
+    path = ":".join(map(str, (*sources, libraries)))
+    before = ("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "/usr/bin/python3", "-B")
+    return before, {"PATH": "/usr/bin:/bin", "PYTHONPATH": path}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else; everybody else ran all of this as such")
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no python3 that a stranger can read")
+def test_all_of_it_works_for_an_ordinary_user(strangers_home: Path) -> None:
+    before, env = as_stranger()
+    first = agent(strangers_home, "apply", *before, env=env)
+    seen = answer(first)
+    finish(first, signal.SIGKILL)
+    state, _, restarts, said_inside = seen["7/0/0/web/0"]
+    assert (state, restarts) == ("running", 0)
+    assert str(said_inside).startswith(f"{STRANGER}\n")
+    assert "unshare failed" in str(said_inside)
+    second = agent(strangers_home, "observe", *before, env=env)
+    assert answer(second) == seen
+    finish(second)
+    third = agent(strangers_home, "remove", *before, env=env)
+    assert answer(third) == {}
+    finish(third)
+
+
+async def test_without_the_right_to_namespaces_it_says_what_to_do(
+    home: Path, make: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that reports what a kernel without them would say stands in for such a kernel."""
+    monkeypatch.setattr("photon_runtime_process.launch.BOOT", "print('{\"error\": \"not permitted\", \"step\": \"user namespace\"}')")
+    with pytest.raises(CannotIsolate) as refused:
+        await make().run()
+    assert "user namespace: not permitted" in refused.value.what
+    assert "max_user_namespaces" in refused.value.remedy
