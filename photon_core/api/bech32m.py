@@ -27,7 +27,7 @@ def encode_address(address: bytes) -> str:
 
 def decode_address(text: str) -> bytes:
     """20 bytes, or ValueError that says what is wrong with `text`."""
-    if not isinstance(text, str) or len(text) > 90:  # BIP-173's limit
+    if len(text) > 90:  # BIP-173's limit
         raise ValueError("not an address")
     if text.lower() != text and text.upper() != text:
         raise ValueError(f"{text} mixes upper and lower case")

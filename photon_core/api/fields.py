@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
 from typing import Any, TypeVar
 
 import attrs
@@ -104,8 +103,8 @@ def address_form() -> Form:
 
     def from_json(value: Any, where: str) -> bytes:
         try:
-            return bech32m.decode_address(value)
-        except (TypeError, ValueError) as error:
+            return bech32m.decode_address(value if isinstance(value, str) else "")
+        except ValueError as error:
             raise CodecError(where, "an address such as photon1…", str(error)[:80]) from None
 
     return Form("address", _same, raw.from_plain, bech32m.encode_address, from_json)
@@ -117,7 +116,7 @@ def text_form(maximum: int) -> Form:
             raise CodecError(where, f"text of at most {maximum} bytes", _found(value))
         return value
 
-    return Form(f"text..{maximum}", _same, check, _same, check)
+    return Form(f"text..{maximum}", str, check, str, check)  # a StrEnum becomes plain text
 
 
 def flag_form() -> Form:
@@ -227,14 +226,19 @@ def of(form: Form, default: Any = attrs.NOTHING) -> Any:
 # --- records -------------------------------------------------------------------------------------------------------
 
 
-@cache
+_CACHE: dict[type[Any], tuple[tuple[str, Form], ...]] = {}
+
+
 def _forms(cls: type[Any]) -> tuple[tuple[str, Form], ...]:
+    if (known := _CACHE.get(cls)) is not None:
+        return known
     forms = []
     for attribute in attrs.fields(cls):
         if _META not in attribute.metadata:
             raise TypeError(f"{cls.__name__}.{attribute.name} has no wire form; make it with photon_core.api.fields")
         forms.append((attribute.name, attribute.metadata[_META]))
-    return tuple(forms)
+    _CACHE[cls] = tuple(forms)
+    return _CACHE[cls]
 
 
 def describe(cls: type[Any]) -> tuple[tuple[str, str], ...]:
@@ -263,7 +267,8 @@ def from_json(cls: type[T], body: Any, where: str = "") -> T:
     where = where or cls.__name__
     if not isinstance(body, dict):
         raise CodecError(where, f"an object with {', '.join(forms)}", _found(body))
-    required = {a.name for a in attrs.fields(cls) if a.default is attrs.NOTHING}
+    attributes: tuple[attrs.Attribute[Any], ...] = attrs.fields(cls)  # type: ignore[arg-type]  # records are attrs classes
+    required = {a.name for a in attributes if a.default is attrs.NOTHING}
     if unknown := sorted(set(body) - set(forms)):
         raise CodecError(where, f"only {', '.join(forms)}", f"also {', '.join(map(str, unknown))}"[:200])
     if missing := sorted(required - set(body)):

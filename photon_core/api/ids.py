@@ -15,6 +15,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from . import fields
+from .errors import CodecError
 from .fields import Form
 
 Address = bytes
@@ -86,7 +87,7 @@ def _id_form(cls: type[GroupId] | type[OrderId], parts: int) -> Form:
     def from_json(value: object, where: str) -> GroupId | OrderId:
         numbers = str(value).split("/") if isinstance(value, str) else []
         if len(numbers) != parts or not all(n.isascii() and n.isdigit() and len(n) <= 20 for n in numbers):
-            raise fields.CodecError(where, "/".join(["number"] * parts), repr(value)[:80])
+            raise CodecError(where, "/".join(["number"] * parts), repr(value)[:80])
         return cls(*map(int, numbers))
 
     return Form(cls.__name__, plain.to_plain, plain.from_plain, str, from_json)

@@ -6,6 +6,8 @@ used meanwhile is fetched anew and tried once more.
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 from attrs import frozen
 
@@ -63,11 +65,11 @@ class AccountSender:
         if self._parameters is None or self._chain_id != status.chain_id:
             self._parameters, self._chain_id = await self._node.parameters(), status.chain_id
         account = await self._node.account(self.address)
-        plain = [MESSAGE.to_plain(message) for message in messages]
+        plain: list[Any] = [MESSAGE.to_plain(message) for message in messages]
 
         def build(fee_uptn: int) -> bytes:
             return transactions.build_transaction(
-                self._key, chain_id=status.chain_id, sequence=account.sequence, fee_uptn=fee_uptn,
+                self._key.seed, chain_id=status.chain_id, sequence=account.sequence, fee_uptn=fee_uptn,
                 expires_height=status.height + EXPIRES_AFTER_BLOCKS, messages=plain,
             )
 

@@ -181,7 +181,7 @@ class NodeClient:
             parts = {k: str(error[k])[:400] for k in ("what", "where", "expected", "found", "remedy") if k in error}
             parts.setdefault("what", f"the node answered {response.status_code} for {response.url.path}")
             raise ApiError(code=str(error.get("code", "api-error")), exit_code=3 if response.status_code == 404 else 1,
-                           **parts)  # type: ignore[arg-type]  # attrs' generated signature
+                           **parts)
         return body
 
     def _record(self, cls: type[T], body: Any) -> T:

@@ -48,6 +48,10 @@ BLOCK_BYTES_MAX = 2 * 2**20
 BLOCK_TRANSACTIONS_MAX = 2_000
 
 
+TELL_AGAIN_BLOCKS = 8
+"""Gossip may be lost when a peer is busy: what still waits after so many blocks is told once more."""
+
+
 @define
 class _InHand:
     """The one block between the head and the next head."""
@@ -91,9 +95,10 @@ class NodeCore:
 
     def wake_in_ms(self, now: steps.Now) -> int:
         """When ClockTicked is wanted at the latest."""
-        if self.head is None or self.halted:
+        may_propose = self.own_key is not None and self._in_hand is None and not self.halted
+        if self.head is None or not may_propose:
             return self.heartbeat_ms
-        return max(0, min(self._work_due_unix_ms() - now.unix_ms, self.heartbeat_ms))
+        return max(1, min(self._work_due_unix_ms() - now.unix_ms, self.heartbeat_ms))
 
     # --- dispatch ------------------------------------------------------------------------------------------------
 
@@ -134,12 +139,26 @@ class NodeCore:
 
     def _go_on(self, now: steps.Now) -> None:
         """Whatever came in: take the next block that waits, or make one if it is time."""
-        if self._in_hand is not None or self.halted:
-            return
-        if (certified := self.sync.next_block(self.head_height)) is not None:
+        if self._in_hand is not None:
+            self._certify_in_hand()
+        elif (certified := self.sync.next_block(self.head_height)) is not None:
             self._take(certified.block, certified.transactions, certified.certificate)
         elif self.own_key is not None and now.unix_ms >= self._work_due_unix_ms():
             self._step_engine(consensus.WorkWaiting(), now)
+
+    def _certify_in_hand(self) -> None:
+        """A block that was written without a certificate, which others have by now (or had before we restarted)."""
+        hand = self._in_hand
+        assert hand is not None
+        if hand.certificate is not None or hand.statement is None:
+            return
+        if (certified := self.sync.next_block(self.head_height)) is None:
+            return
+        if certified.certificate.statement != hand.statement:
+            self._halt(_contradiction(certified.certificate.statement, hand.statement))
+            return
+        hand.certificate = certified.certificate
+        self._emit(steps.WriteCertificate(certificate=certified.certificate))
 
     def _emit(self, *effects: steps.Effect) -> None:
         self._effects.extend(effects)
@@ -155,6 +174,10 @@ class NodeCore:
             ),
             now,
         )
+        if event.uncertified is not None:
+            block, transactions = event.uncertified
+            self._in_hand = _InHand(block, transactions, blocks.block_hash(block.header), None)
+            self._block_written(steps.BlockWritten(height=block.header.height))
 
     @property
     def head_height(self) -> int:
@@ -263,7 +286,8 @@ class NodeCore:
         hand.statement = statement
         if hand.certificate is None:
             self._builder = CertificateBuilder(statement, self.validators)
-            self._emit(steps.SignStatement(statement=statement))
+            if self.own_key is not None:
+                self._emit(steps.SignStatement(statement=statement))
         elif hand.certificate.statement == statement:
             self._publish(hand, hand.certificate, now)
         else:
@@ -294,6 +318,9 @@ class NodeCore:
             )
         )
         self._in_hand = self._builder = None
+        self._emit(steps.GossipHead(height=self.head.height))
+        if self.head.height % TELL_AGAIN_BLOCKS == 0 and len(self.mempool):
+            self._emit(steps.GossipTransactions(transactions=tuple(self.mempool.waiting())))
         self._step_engine(
             consensus.BlockFinal(height=self.head.height, block_hash=hand.block_hash, certificate=certificate), now
         )

@@ -31,6 +31,8 @@ from photon_core.chain.wal import WriteAheadLog
 
 FINALITY, ENGINE = 0, 1
 SLOT_PARTS_MAX = 8
+FORGET_EVERY_HEIGHTS = 64
+"""The log may keep slots a little longer than memory does; forgetting each alone would double its writes."""
 _RECORD_BYTES_MAX = 512
 _DIGEST_DOMAIN = "photon/signed/1"
 
@@ -53,7 +55,7 @@ class Signer:
         self._log = WriteAheadLog(folder)
         records = [codec.decode_record(SignedSlot, raw, _RECORD_BYTES_MAX) for raw in self._log.read_all()]
         self._signed: dict[Slot, bytes] = {record.slot: record.digest for record in records}
-        self._mark = 0
+        self._mark = max(self._log.below - 1, 0)
 
     @property
     def public(self) -> bytes:
@@ -77,6 +79,8 @@ class Signer:
             self._mark = height
             for slot in [slot for slot in self._signed if slot[0] <= height]:
                 del self._signed[slot]
+            if height % FORGET_EVERY_HEIGHTS == 0:
+                self._log.forget(height + 1)
 
     def _take(self, slot: Slot, message: bytes) -> None:
         wanted = digest(_DIGEST_DOMAIN, message)

@@ -55,8 +55,11 @@ class CertifiedBlock:
 
 @frozen(kw_only=True)
 class Started:
+    """`uncertified`: the block after the head, which is in the log already but was not certified before the end."""
+
     head: Head
     engine_records: tuple[bytes, ...] = ()
+    uncertified: tuple[Block, tuple[Transaction, ...]] | None = None
 
 
 @frozen

@@ -1,0 +1,81 @@
+"""What nodes tell each other unasked: transactions, and how high their chain is. Pure, bounded, strict.
+
+A message is `[kind, body]` in the chain's CBOR. Batches are cut to fit a frame; what does not decode costs the peer its
+link (`PeerProtocolError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any
+
+from attrs import frozen
+
+from photon_core.api.errors import CodecError, PeerProtocolError
+from photon_core.api.ids import Hash
+from photon_core.api.transport import FRAME_BYTES_MAX
+from photon_core.chain import codec
+from photon_core.chain.transactions import Transaction, decode_transaction
+
+BATCH_BYTES_MAX = FRAME_BYTES_MAX - 4_096
+"""Room for the transport's and our own heads."""
+BATCH_TRANSACTIONS_MAX = 1_000
+HEIGHT_MAX = 2**63
+
+
+class Kind(IntEnum):
+    TRANSACTIONS = 0
+    HEAD = 1
+
+
+@frozen
+class TransactionsMessage:
+    transactions: tuple[Transaction, ...]
+
+
+@frozen
+class HeadMessage:
+    height: int
+
+
+def head_frame(height: int) -> bytes:
+    return codec.encode([Kind.HEAD.value, height])
+
+
+def transaction_frames(transactions: Iterable[Transaction]) -> Iterator[bytes]:
+    """As few frames as hold them, in order."""
+    batch: list[bytes] = []
+    size = 0
+    for transaction in transactions:
+        needed = len(transaction.raw) + 5  # CBOR's head of a byte string
+        if batch and (size + needed > BATCH_BYTES_MAX or len(batch) == BATCH_TRANSACTIONS_MAX):
+            yield _batch_frame(batch)
+            batch, size = [], 0
+        batch.append(transaction.raw)
+        size += needed
+    if batch:
+        yield _batch_frame(batch)
+
+
+def _batch_frame(batch: Sequence[bytes]) -> bytes:
+    return codec.encode([Kind.TRANSACTIONS.value, list(batch)])
+
+
+def decode_frame(frame: bytes, chain_id: Hash) -> TransactionsMessage | HeadMessage:
+    """Form only: signatures are still to be verified."""
+    try:
+        match codec.decode(frame, max_bytes=FRAME_BYTES_MAX, where="gossip"):
+            case [Kind.TRANSACTIONS, list() as batch] if len(batch) <= BATCH_TRANSACTIONS_MAX:
+                return TransactionsMessage(tuple(decode_transaction(_bytes(raw), chain_id) for raw in batch))
+            case [Kind.HEAD, int() as height] if 0 <= height < HEIGHT_MAX and height is not True:
+                return HeadMessage(height)
+    except CodecError as error:
+        raise PeerProtocolError(f"gossip: {error}") from None
+    raise PeerProtocolError("gossip: not a message that this version knows")
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise CodecError("gossip.transactions", "byte strings", type(value).__name__)
+    return value
