@@ -11,7 +11,7 @@ class RemoteError(PeersError):
     """The other side answered with an error. `code` is a stable lower-case word.
 
     Besides what handlers refuse with: `unknown-method`, `not-allowed`, `busy`, `rate`, `too-large`, `bad-request`,
-    `timeout` and `internal`.
+    `timeout`, `unavailable` and `internal`.
     """
 
     def __init__(self, code: str, message: str) -> None:

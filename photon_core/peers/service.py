@@ -23,7 +23,7 @@ from photon_core.api.transport import Standing
 from photon_core.chain.codec import decode, encode
 
 from .conversation import Conversation, Request
-from .errors import LinkLost, Refusal
+from .errors import LinkLost, PeersError, Refusal
 from .limits import PeersLimits, TokenBucket
 
 log = logging.getLogger(__name__)
@@ -77,13 +77,18 @@ class Service:
                     await self._run(conversation, request, method)
                 except Refusal as refusal:
                     await self._fail(conversation, request, refusal.code, refusal.message)
-                except LinkLost:
-                    pass
+                except PeersError:  # this link is gone, or the handler asked another peer and got no answer
+                    await self._fail(conversation, request, "unavailable", "")
                 except PeerProtocolError as error:
                     self._on_breach(conversation.peer, error)
                 except Exception:
                     log.exception("the handler of %s failed", request.method)
                     await self._fail(conversation, request, "internal", "")
+                except BaseExceptionGroup as group:  # errors of a handler's nursery while the request is cancelled
+                    errors, cancelled = group.split(Exception)
+                    log.error("the handler of %s failed", request.method, exc_info=errors)
+                    if cancelled is not None:
+                        raise cancelled from None
         finally:
             conversation.requests.pop(request.number, None)
             if counted:
