@@ -45,6 +45,8 @@ def _init_options(command: Any) -> Any:
         click.option("--api", default=None, metavar="HOST:PORT", help="Where the HTTP API listens; port 0: any free."),
         click.option("--listen", multiple=True, metavar="ADDRESS", help="Where peers connect (repeatable)."),
         click.option("--peer", "peers", multiple=True, metavar="KEY@ADDRESS", help="A node to connect to (repeatable)."),
+        click.option("--key-cost", type=click.Choice(["interactive", "moderate"]), default="moderate", show_default=True,
+                     help="How hard the keys' passphrase is to guess, and how long each start takes."),
         passphrase_option,
     ):
         command = option(command)
@@ -71,10 +73,10 @@ def validator_init(session: Session, /, **options: Any) -> None:
 
 def _init(
     session: Session, *, validator: bool, genesis: Path | None, api: str | None, listen: tuple[str, ...],
-    peers: tuple[str, ...], passphrase_file: Path | None,
+    peers: tuple[str, ...], key_cost: str, passphrase_file: Path | None,
 ) -> list[tuple[str, object]]:
     from photon_core.chain.keys import KeyPurpose
-    from photon_core.chain.keystore import Keystore
+    from photon_core.chain.keystore import Cost, Keystore
     from photon_core.cli.network import require_new_home
     from photon_core.node import config
 
@@ -87,10 +89,10 @@ def _init(
     if genesis is not None:
         _copy_genesis(genesis, home)
     keystore = Keystore(home / "keys")
-    node_key = keystore.create(NODE_KEY, KeyPurpose.NODE, passphrase)
+    node_key = keystore.create(NODE_KEY, KeyPurpose.NODE, passphrase, Cost(key_cost))
     facts: list[tuple[str, object]] = [("home", str(home)), ("node_key", node_key.public.hex())]
     if validator:
-        consensus_key = keystore.create(CONSENSUS_KEY, KeyPurpose.CONSENSUS, passphrase)
+        consensus_key = keystore.create(CONSENSUS_KEY, KeyPurpose.CONSENSUS, passphrase, Cost(key_cost))
         facts.append(("consensus_key", consensus_key.public.hex()))
     defaults = config.NodeSettings()
     settings = config.NodeSettings(api=api or defaults.api, listen=listen or defaults.listen, peers=peers)
