@@ -8,32 +8,37 @@ Cancel it to stop; workloads go on, and the next agent of the same home adopts t
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import time
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api.bech32m import encode_address
-from photon_core.api.errors import UsageError
-from photon_core.api.ids import Hash
+from photon_core.api.errors import PhotonError, UsageError
+from photon_core.api.ids import Hash, NodeKey
 from photon_core.api.pricing import PricingContext
-from photon_core.api.runtime import RuntimeContext
+from photon_core.api.runtime import Runtime, RuntimeContext, RuntimeFailure
 from photon_core.api.transport import Transport, TransportContext
 from photon_core.chain.keys import KeyPurpose, SigningKey
+from photon_core.exchange.messages import UpdateProvider
 from photon_core.node.account import AccountSender
 from photon_core.node.client import NodeClient, NodeUnreachable
 from photon_core.node.config import RunInfo, clear_run_info, write_run_info
 from photon_core.peers import Peers
 from photon_core.plugins import PluginManager
 
-from .config import ProviderConfig
+from .config import ProviderConfig, ProviderSettings
 from .driver import Agent
 from .gateway import Gateway
 from .parts import AgentParts
 from .status import keep_written
 
+log = logging.getLogger(__name__)
+
+STOP_WORKLOADS_S = 15.0
 DESCRIPTORS_WANTED = 16_384
 """Two for each connection that the network may carry (`NetworkLimits.connections_max`), and room."""
 NODE_RETRY_S = 0.5
@@ -71,10 +76,12 @@ async def run_agent(
     keys: ProviderKeys,
     plugins: PluginManager,
     *,
+    stop_workloads: bool = False,
     task_status: trio.TaskStatus[RunningAgent] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """`started(RunningAgent)` once it has the chain in view and takes links. Waits for a node that does not answer yet.
 
+    `stop_workloads`: when it is cancelled nothing is left running, for networks that live and die on one machine.
     Raises PhotonError (not registered, wrong chain, damaged state) and RuntimeFailure for a set-up that cannot work.
     """
     _raise_descriptor_limit()
@@ -98,6 +105,8 @@ async def run_agent(
                 await trio.sleep_forever()
             finally:
                 clear_run_info(config.home)
+                if stop_workloads:
+                    await _stop_workloads(agent.parts.runtime)
 
 
 def _make_parts(
@@ -127,6 +136,34 @@ def _make_parts(
 def _make_transport(plugins: PluginManager, keys: ProviderKeys, chain_id: Hash) -> Transport:
     context = TransportContext(node_seed=keys.node.seed, chain_id=chain_id, config=None)
     return plugins.make("transport", plugins.choice.one("transport").name, context)
+
+
+async def announce(agent: Agent, settings: ProviderSettings, node_key: NodeKey, listening: tuple[str, ...]) -> None:
+    """Where tenants dial, and what this provider says of itself, is put on chain when it is not what is there."""
+    assert agent.view is not None
+    found = agent.view.provider
+    wanted = evolve(
+        found, node_key=node_key, addresses=settings.advertise or listening, attributes=settings.sorted_attributes
+    )
+    if wanted == found:
+        return
+    try:
+        await agent.parts.sender.send(
+            UpdateProvider(
+                provider=found.id, node_key=wanted.node_key, addresses=wanted.addresses, attributes=wanted.attributes
+            )
+        )
+    except PhotonError as error:
+        log.error("this provider's entry on chain is out of date and could not be changed: %s", error.what)
+
+
+async def _stop_workloads(runtime: Runtime) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_WORKLOADS_S):
+        try:
+            for lease in sorted({one.id.lease for one in await runtime.observe()}):
+                await runtime.remove(lease)
+        except RuntimeFailure as failure:
+            log.error("workloads are left running: %s", failure.what)
 
 
 async def _chain_id(node: NodeClient) -> Hash:

@@ -84,7 +84,7 @@ def actions(situation: Situation, *kinds: type, policy: Policy = POLICY):
 
 
 def running(**more: InstanceState) -> dict[str, InstanceState]:
-    return {name: InstanceState.RUNNING for name in ("db", "web", "other")} | more
+    return dict.fromkeys(("db", "web", "other"), InstanceState.RUNNING) | more
 
 
 # --- making ------------------------------------------------------------------------------------------------------------
@@ -125,7 +125,9 @@ def test_what_runs_is_not_stopped_when_what_it_depends_on_fails(situation, seen,
 
 def test_healthy_lease_is_left_alone_also_by_an_agent_without_memory(situation, seen, lease, section, ids):
     now = situation(
-        observed=seen(**running()), wired={lease: network_of(lease, section)}, closed_ports=dict.fromkeys(ids.values(), ())
+        observed=seen(**running()),
+        wired={lease: network_of(lease, section)},
+        closed_ports=dict.fromkeys(ids.values(), ()),
     )
     assert actions(now, Apply, Remove) == []
 
@@ -151,7 +153,9 @@ def test_exited_instance_is_started_again_only_after_its_back_off(situation, see
 def test_changed_section_replaces_what_runs(situation, seen, lease, section, ids):
     changed = evolve(section, services=(evolve(section.services[0], args=("--new",)), *section.services[1:]))
     now = situation(
-        observed=seen(**running()), sections={lease: changed}, wired={lease: network_of(lease, changed)},
+        observed=seen(**running()),
+        sections={lease: changed},
+        wired={lease: network_of(lease, changed)},
         closed_ports=dict.fromkeys(ids.values(), ()),
     )
     assert len(actions(now, Apply)) == 1
@@ -295,7 +299,12 @@ def sections(draw: st.DrawFn) -> Section:
             expose = (Expose(port=80, as_port=80, targets=(target,)),)
         services.append(
             Service(
-                name=name, image="i", command=("c",), count=draw(st.integers(1, 2)), resources=SMALL, expose=expose,
+                name=name,
+                image="i",
+                command=("c",),
+                count=draw(st.integers(1, 2)),
+                resources=SMALL,
+                expose=expose,
                 depends_on=tuple(names[:i]) if draw(st.booleans()) else (),
             )
         )
@@ -369,9 +378,7 @@ def test_from_every_world_repeated_passes_come_to_rest_with_exactly_what_ought_t
 
     assert plan(now, POLICY).actions == (), before
     active = {lease for lease, state in on_chain.items() if state is LeaseState.ACTIVE}
-    expected = {
-        id_ for lease in active & held.keys() for id_ in workload.instance_specs(lease, held[lease], bytes(32))
-    }
+    expected = {id_ for lease in active & held.keys() for id_ in workload.instance_specs(lease, held[lease], bytes(32))}
     left_alone = {one.id for one in observed if one.id.lease in active - held.keys()}
     assert {one.id for one in now.observed or ()} == expected | left_alone
     for lease in active & held.keys():

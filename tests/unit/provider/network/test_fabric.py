@@ -165,7 +165,9 @@ async def test_redirected_connections_are_judged_by_their_destination(
     ]
 
 
-async def test_new_sandbox_under_the_old_name_is_noticed_and_wired(fabric, runtime, lease, section, answering, sandboxes):
+async def test_new_sandbox_under_the_old_name_is_noticed_and_wired(
+    fabric, runtime, lease, section, answering, sandboxes
+):
     web, db, _ = ids(lease)
     answering(db, 6379, b"db")
     network = network_of(lease, section)
