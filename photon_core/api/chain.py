@@ -26,7 +26,9 @@ class Validator:
 
 @frozen(kw_only=True)
 class ValidatorSet:
-    """In order of their keys, which `photon_core.chain.certificates` checks. A quorum holds more than 2/3 of the power."""
+    """In order of their keys, which `photon_core.chain.certificates` checks. A quorum holds more than 2/3 of the
+    power.
+    """
 
     validators: tuple[Validator, ...] = fields.listof(fields.record_form(Validator), VALIDATORS_MAX, 1)
 

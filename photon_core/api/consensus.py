@@ -131,8 +131,18 @@ class ValidatorsChanged:
 
 
 Event = (
-    Restored | WorkWaiting | ProposalBuilt | Received | TimerFired | Persisted | Signed | SignatureRefused
-    | ContentAvailable | Validated | BlockFinal | ValidatorsChanged
+    Restored
+    | WorkWaiting
+    | ProposalBuilt
+    | Received
+    | TimerFired
+    | Persisted
+    | Signed
+    | SignatureRefused
+    | ContentAvailable
+    | Validated
+    | BlockFinal
+    | ValidatorsChanged
 )
 
 
@@ -225,8 +235,19 @@ class StateChange:
 
 
 Effect = (
-    Persist | SendNow | SendAfter | Sign | BuildProposal | Fetch | Validate | Commit | SetTimer | CancelTimer
-    | Evidence | Forget | StateChange
+    Persist
+    | SendNow
+    | SendAfter
+    | Sign
+    | BuildProposal
+    | Fetch
+    | Validate
+    | Commit
+    | SetTimer
+    | CancelTimer
+    | Evidence
+    | Forget
+    | StateChange
 )
 
 

@@ -42,7 +42,9 @@ _META = "photon.form"
 
 @frozen
 class Form:
-    """One value's three forms. `name` is what the documentation and errors call it, such as `u64` or `list<address>`."""
+    """One value's three forms. `name` is what the documentation and errors call it, such as `u64` or
+    `list<address>`.
+    """
 
     name: str
     to_plain: Callable[[Any], Plain]
@@ -76,7 +78,9 @@ def uint_form(maximum: int = U64_MAX, minimum: int = 0) -> Form:
             raise CodecError(where, expected, _found(value))
         return value
 
-    return Form("u64" if (minimum, maximum) == (0, U64_MAX) else f"int {minimum}..{maximum}", _same, check, _same, check)
+    return Form(
+        "u64" if (minimum, maximum) == (0, U64_MAX) else f"int {minimum}..{maximum}", _same, check, _same, check
+    )
 
 
 def blob_form(length: int | None = None, maximum: int = 0) -> Form:
@@ -95,7 +99,8 @@ def blob_form(length: int | None = None, maximum: int = 0) -> Form:
                 raise
             raise CodecError(where, f"{expected} as hex", _found(value)) from None
 
-    return Form(f"bytes[{length}]" if length is not None else f"bytes..{maximum}", _same, check, bytes.hex, from_json)
+    name = f"bytes[{length}]" if length is not None else f"bytes..{maximum}"
+    return Form(name, _same, check, bytes.hex, from_json)
 
 
 def address_form() -> Form:
@@ -171,8 +176,13 @@ def choice_form(choices: type[IntEnum]) -> Form:
 
 
 def record_form(cls: type[Any]) -> Form:
-    return Form(cls.__name__, to_plain, lambda v, where: from_plain(cls, v, where), to_json,
-                lambda v, where: from_json(cls, v, where))
+    return Form(
+        cls.__name__,
+        to_plain,
+        lambda v, where: from_plain(cls, v, where),
+        to_json,
+        lambda v, where: from_json(cls, v, where),
+    )
 
 
 # --- fields --------------------------------------------------------------------------------------------------------

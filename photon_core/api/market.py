@@ -2,9 +2,9 @@
 
 A market sees one order at a time and is a pure machine: values in, decisions out; no clock, no IO, no randomness, no
 memory of its own (what it must remember is the bounded `state` of an order or a bid, which core keeps in the state tree
-and shows again). Core moves the money; a market only says what is to happen. It runs on every validator: the same inputs
-must give the same decisions on every machine and Python version, for ever, under one `rules_version`. An exception in a
-rule halts the node with the order's id: skipping it would fork the chain (design, section 5).
+and shows again). Core moves the money; a market only says what is to happen. It runs on every validator: the same
+inputs must give the same decisions on every machine and Python version, for ever, under one `rules_version`. An
+exception in a rule halts the node with the order's id: skipping it would fork the chain (design, section 5).
 
 Prices are integers of 10⁻⁶ uptn per hour for the whole group, times are market time in milliseconds.
 """
@@ -48,8 +48,8 @@ class BidView:
 class OrderView:
     """`bids` in order of `serial`; only those with status OPEN can win.
 
-    `bids_max` is how many the order may hold: one more is refused unless the market evicts another in the same decision.
-    An evicted or withdrawn bid is forgotten, its provider may bid again.
+    `bids_max` is how many the order may hold: one more is refused unless the market evicts another in the same
+    decision. An evicted or withdrawn bid is forgotten, its provider may bid again.
     """
 
     id: OrderId
@@ -94,7 +94,7 @@ class MarketPayload:
 MarketEvent = BidOffered | BidWithdrawn | MarketPayload
 
 
-# --- what a market decides ---------------------------------------------------------------------------------------------
+# --- what a market decides -----------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -113,7 +113,9 @@ class Refuse:
 
 @frozen(kw_only=True)
 class SetPhase:
-    """`phase` is a short word people see; `deadline_ms` (market time, not before now) is when `on_due` is called next."""
+    """`phase` is a short word people see; `deadline_ms` (market time, not before now) is when `on_due` is called
+    next.
+    """
 
     phase: str
     deadline_ms: int | None

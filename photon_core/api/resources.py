@@ -38,8 +38,11 @@ class Resources:
 
     def lacking_in(self, room: Resources) -> tuple[str, ...]:
         """The names of what `room` has too little of."""
-        pairs = (("cpu", self.cpu_milli, room.cpu_milli), ("memory", self.memory_bytes, room.memory_bytes),
-                 ("storage", self.storage_bytes, room.storage_bytes))
+        pairs = (
+            ("cpu", self.cpu_milli, room.cpu_milli),
+            ("memory", self.memory_bytes, room.memory_bytes),
+            ("storage", self.storage_bytes, room.storage_bytes),
+        )
         return tuple(name for name, need, have in pairs if need > have)
 
 

@@ -9,8 +9,8 @@ comes, and may restart in it any number of times. Instances are the same as long
 args, env and mounts; resources and names change in place.
 
 Networks are a capability. `NETWORK_AGENT`: the runtime is also a `SandboxNetworks` and hands the agent sockets inside a
-sandbox, and the agent is the network. `NETWORK_SELF`: an engine across machines that polices itself (not yet specified).
-A runtime without either gets no order whose services connect to each other.
+sandbox, and the agent is the network. `NETWORK_SELF`: an engine across machines that polices itself (not yet
+specified). A runtime without either gets no order whose services connect to each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from .resources import Resources
 NETWORK_AGENT = "network-agent"
 NETWORK_SELF = "network-self"
 IMAGES_OPTIONAL = "images-optional"
-"""Capability: runs `command` and `args` on the host's files, no image is pulled; a service without either gets no bid."""
+"""Capability: runs `command` and `args` on the host's files, no image is pulled; a service without either gets no
+bid.
+"""
 
 
 @frozen(kw_only=True)
@@ -57,7 +59,9 @@ class InstanceSpec:
 
 @frozen(kw_only=True)
 class Desired:
-    """All that ought to exist of one lease: its sandboxes from the match on, its instances once the manifest is here."""
+    """All that ought to exist of one lease: its sandboxes from the match on, its instances once the manifest is
+    here.
+    """
 
     lease: LeaseId
     sandboxes: tuple[tuple[InstanceId, Resources], ...]
@@ -107,7 +111,8 @@ class Runtime(Protocol):
 
     async def apply(self, desired: Desired) -> None:
         """Make it so for one lease: missing sandboxes and instances are made, changed ones replaced, exited ones
-        started again, those no longer desired removed. Idempotent; returns when done or given up (see `observe`)."""
+        started again, those no longer desired removed. Idempotent; returns when done or given up (see `observe`).
+        """
         ...
 
     async def remove(self, lease: LeaseId) -> None:
@@ -144,7 +149,8 @@ class Namespace(Protocol):
 
     async def redirect(self, port: int) -> bool:
         """Send every TCP connection that is made inside, and that no listener inside takes, to 127.255.255.254:`port`,
-        its original destination kept for SO_ORIGINAL_DST. False where the kernel or its tools cannot."""
+        its original destination kept for SO_ORIGINAL_DST. False where the kernel or its tools cannot.
+        """
         ...
 
 
@@ -167,7 +173,8 @@ class RuntimeFailure(Exception):
 @frozen(kw_only=True)
 class RuntimeContext:
     """`home` is a folder that is this runtime's alone and survives restarts; `agent` names this agent on labels, so
-    that two agents on one engine never touch each other's instances. `offer` caps `capacity` when set."""
+    that two agents on one engine never touch each other's instances. `offer` caps `capacity` when set.
+    """
 
     home: Path
     chain_id: Hash

@@ -111,11 +111,14 @@ class Transport(Protocol):
     """At most one link per peer. All methods belong to the trio task tree that runs `run`."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Owns every task of the transport; `started()` once ready to listen and dial. Cancelling it closes all links."""
+        """Owns every task of the transport; `started()` once ready to listen and dial. Cancelling it closes all
+        links.
+        """
         ...
 
     async def listen(self, address: str) -> str:
-        """Starts to accept links at `address`; returns the address that peers can dial (port 0 replaced by the real one).
+        """Starts to accept links at `address`; returns the address that peers can dial (port 0 replaced by the real
+        one).
 
         An empty address is one of the transport's choice that only this machine reaches.
         """
@@ -140,14 +143,17 @@ class Transport(Protocol):
         ...
 
     def set_admission(self, admission: Admission) -> None:
-        """Asked for each new link, and again for every live one when this is called. Default: everybody is a STRANGER."""
+        """Asked for each new link, and again for every live one when this is called. Default: everybody is a
+        STRANGER.
+        """
         ...
 
 
 @frozen(kw_only=True)
 class TransportContext:
     """`node_seed` is the 32-byte Ed25519 seed of the node key. `chain_id` keeps networks apart: a peer of another chain
-    is refused at the handshake."""
+    is refused at the handshake.
+    """
 
     node_seed: bytes
     chain_id: Hash

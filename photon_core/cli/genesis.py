@@ -15,27 +15,51 @@ from photon_core.cli.frame import Facts, Session, Table, pass_session
 def genesis_group() -> None:
     """Make a chain's genesis file, or look at one.
 
-    The file says who validates, who owns what at the start, and by which rules; its hash is the chain's id. Everybody who
-    joins the network needs the same file.
+    The file says who validates, who owns what at the start, and by which rules; its hash is the chain's id.
+    Everybody who joins the network needs the same file.
     """
 
 
 @genesis_group.command("create")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--name", default="photon", show_default=True, help="What people call this chain.")
-@click.option("--validator", "validators", multiple=True, required=True, metavar="KEY@PAYEE",
-              help="A validator: its consensus key in hex, and the address that its fees go to (repeatable).")
-@click.option("--account", "accounts", multiple=True, required=True, metavar="ADDRESS=PTN",
-              help="Who owns how much at the start (repeatable). No more is ever made.")
+@click.option(
+    "--validator",
+    "validators",
+    multiple=True,
+    required=True,
+    metavar="KEY@PAYEE",
+    help="A validator: its consensus key in hex, and the address that its fees go to (repeatable).",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    required=True,
+    metavar="ADDRESS=PTN",
+    help="Who owns how much at the start (repeatable). No more is ever made.",
+)
 @click.option("--consensus", default="solo", show_default=True, metavar="NAME", help="How blocks are ordered.")
 @click.option("--market", default="auction", show_default=True, metavar="NAME", help="How orders choose among bids.")
-@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
-              help="Another value than the default for one of the exchange's parameters (repeatable).")
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another value than the default for one of the exchange's parameters (repeatable).",
+)
 @click.option("--development", is_flag=True, help="Quick windows and no fees, for a network on one machine.")
 @pass_session
 def create_command(  # one option, one parameter
-    session: Session, file: Path, name: str, validators: tuple[str, ...], accounts: tuple[str, ...], consensus: str,
-    market: str, parameters: tuple[str, ...], development: bool,
+    session: Session,
+    file: Path,
+    name: str,
+    validators: tuple[str, ...],
+    accounts: tuple[str, ...],
+    consensus: str,
+    market: str,
+    parameters: tuple[str, ...],
+    development: bool,
 ) -> None:
     """Write a new genesis FILE.
 
@@ -47,15 +71,27 @@ def create_command(  # one option, one parameter
     from photon_core.cli.network import new_genesis
 
     if file.exists():
-        raise UsageError(code="exists", where=str(file), what="this file exists already",
-                         remedy="Name another one: a changed genesis is another chain.")
+        raise UsageError(
+            code="exists",
+            where=str(file),
+            what="this file exists already",
+            remedy="Name another one: a changed genesis is another chain.",
+        )
     genesis = new_genesis(
-        name=name, time_ms=time.time_ns() // 1_000_000, validators=validators, accounts=accounts, consensus=consensus,
-        market=market, parameters=parameters, development=development,
+        name=name,
+        time_ms=time.time_ns() // 1_000_000,
+        validators=validators,
+        accounts=accounts,
+        consensus=consensus,
+        market=market,
+        parameters=parameters,
+        development=development,
     )
     save_genesis(genesis, file)
-    session.show({"file": str(file), "chain_id": chain_id(genesis).hex()},
-                 Facts([("genesis", file), ("chain id", chain_id(genesis).hex())]))
+    session.show(
+        {"file": str(file), "chain_id": chain_id(genesis).hex()},
+        Facts([("genesis", file), ("chain id", chain_id(genesis).hex())]),
+    )
 
 
 @genesis_group.command("show")
@@ -71,12 +107,24 @@ def show_command(session: Session, file: Path) -> None:
     session.show(
         {"chain_id": chain_id(genesis).hex(), **to_json(genesis)},
         lambda: [
-            Facts([("chain", genesis.name), ("chain id", chain_id(genesis).hex()),
-                   ("supply", f"{genesis.supply_uptn} uptn"), ("allows", ", ".join(genesis.allow) or "nothing special")]),
-            Table(("validator", "power", "payee"),
-                  [(v.key.hex(), v.power, encode_address(v.payee)) for v in genesis.validators], "none"),
+            Facts(
+                [
+                    ("chain", genesis.name),
+                    ("chain id", chain_id(genesis).hex()),
+                    ("supply", f"{genesis.supply_uptn} uptn"),
+                    ("allows", ", ".join(genesis.allow) or "nothing special"),
+                ]
+            ),
+            Table(
+                ("validator", "power", "payee"),
+                [(v.key.hex(), v.power, encode_address(v.payee)) for v in genesis.validators],
+                "none",
+            ),
             Table(("account", "uptn"), [(encode_address(a.address), a.balance_uptn) for a in genesis.accounts], "none"),
-            Table(("rules", "name", "version", "from height"),
-                  [(r.kind.name.lower(), r.name, r.version, r.from_height) for r in genesis.rules], "none"),
+            Table(
+                ("rules", "name", "version", "from height"),
+                [(r.kind.name.lower(), r.name, r.version, r.from_height) for r in genesis.rules],
+                "none",
+            ),
         ],
     )

@@ -21,8 +21,15 @@ UPTN_PER_PTN = 1_000_000
 
 
 def new_genesis(
-    *, name: str, time_ms: int, validators: Sequence[str], accounts: Sequence[str], consensus: str, market: str,
-    parameters: Sequence[str] = (), development: bool = False,
+    *,
+    name: str,
+    time_ms: int,
+    validators: Sequence[str],
+    accounts: Sequence[str],
+    consensus: str,
+    market: str,
+    parameters: Sequence[str] = (),
+    development: bool = False,
 ) -> Genesis:
     """A checked genesis out of what `photon genesis create` takes; UsageError names the option that is wrong."""
     from photon_core.api.consensus import CRASH_ONLY
@@ -39,14 +46,23 @@ def new_genesis(
         allow.append(exchange_genesis.DEVELOPMENT)
     try:
         genesis = make_genesis(
-            name=name, time_ms=time_ms, rules=_rules(consensus, market),
+            name=name,
+            time_ms=time_ms,
+            rules=_rules(consensus, market),
             validators=tuple(_validator(text) for text in validators),
-            accounts=tuple(_account(text) for text in accounts), parameters=tuple(values.items()), allow=tuple(allow),
+            accounts=tuple(_account(text) for text in accounts),
+            parameters=tuple(values.items()),
+            allow=tuple(allow),
         )
         exchange_genesis.initial_changes(genesis)
     except CodecError as error:
-        raise UsageError(code="bad-genesis", what="these do not make a genesis", where=error.where,
-                         expected=error.expected, found=error.found) from None
+        raise UsageError(
+            code="bad-genesis",
+            what="these do not make a genesis",
+            where=error.where,
+            expected=error.expected,
+            found=error.found,
+        ) from None
     return genesis
 
 
@@ -72,8 +88,11 @@ def _validator(text: str) -> GenesisValidator:
         return GenesisValidator(key=raw, power=1, payee=bech32m.decode_address(payee))
     except ValueError as error:
         raise UsageError(
-            code="bad-option", where="--validator", what=f"{text!r} is no validator: {error}",
-            expected="<consensus key in hex>@<address of its payee>", remedy="`photon validator init` prints the line",
+            code="bad-option",
+            where="--validator",
+            what=f"{text!r} is no validator: {error}",
+            expected="<consensus key in hex>@<address of its payee>",
+            remedy="`photon validator init` prints the line",
         ) from None
 
 
@@ -86,26 +105,38 @@ def _account(text: str) -> GenesisAccount:
             raise ValueError("the amount is a whole number of PTN")
         return GenesisAccount(address=bech32m.decode_address(address), balance_uptn=int(amount) * UPTN_PER_PTN)
     except (ValueError, TypeError) as error:
-        raise UsageError(code="bad-option", where="--account", what=f"{text!r} is no account: {error}",
-                         expected="<address>=<PTN>", remedy="`photon key list` shows your addresses") from None
+        raise UsageError(
+            code="bad-option",
+            where="--account",
+            what=f"{text!r} is no account: {error}",
+            expected="<address>=<PTN>",
+            remedy="`photon key list` shows your addresses",
+        ) from None
 
 
 def _parameter(text: str, known: dict[str, int]) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if name not in known or not equals or not value.isascii() or not value.isdigit():
-        raise UsageError(code="bad-option", where="--parameter", what=f"{text!r} is no parameter",
-                         expected=f"NAME=NUMBER with a name of {', '.join(sorted(known))}")
+        raise UsageError(
+            code="bad-option",
+            where="--parameter",
+            what=f"{text!r} is no parameter",
+            expected=f"NAME=NUMBER with a name of {', '.join(sorted(known))}",
+        )
     return name, int(value)
 
 
-# --- long-running processes --------------------------------------------------------------------------------------------
+# --- long-running processes
+# --------------------------------------------------------------------------------------------
 
 
 def run_until_stopped(service: Callable[[trio.TaskStatus[Any]], Awaitable[None]], ready: Callable[[Any], None]) -> None:
     """Runs a service on trio until SIGTERM or Ctrl-C, then ends it in order; `ready` is told when it is up."""
     import trio
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
 
     async def main() -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -126,5 +157,9 @@ async def _started_as(
 def require_new_home(home: Path, marker: str) -> None:
     """UsageError when `init` would overwrite something."""
     if (home / marker).exists():
-        raise UsageError(code="exists", where=str(home / marker), what="this folder was initialised before",
-                         remedy="Name another folder with --home, or start what is there.")
+        raise UsageError(
+            code="exists",
+            where=str(home / marker),
+            what="this folder was initialised before",
+            remedy="Name another folder with --home, or start what is there.",
+        )

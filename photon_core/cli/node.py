@@ -44,9 +44,16 @@ def _init_options(command: Any) -> Any:
         click.option("--genesis", type=_FOLDER, help="The chain's genesis file; copied into the folder."),
         click.option("--api", default=None, metavar="HOST:PORT", help="Where the HTTP API listens; port 0: any free."),
         click.option("--listen", multiple=True, metavar="ADDRESS", help="Where peers connect (repeatable)."),
-        click.option("--peer", "peers", multiple=True, metavar="KEY@ADDRESS", help="A node to connect to (repeatable)."),
-        click.option("--key-cost", type=click.Choice(["interactive", "moderate"]), default="moderate", show_default=True,
-                     help="How hard the keys' passphrase is to guess, and how long each start takes."),
+        click.option(
+            "--peer", "peers", multiple=True, metavar="KEY@ADDRESS", help="A node to connect to (repeatable)."
+        ),
+        click.option(
+            "--key-cost",
+            type=click.Choice(["interactive", "moderate"]),
+            default="moderate",
+            show_default=True,
+            help="How hard the keys' passphrase is to guess, and how long each start takes.",
+        ),
         passphrase_option,
     ):
         command = option(command)
@@ -72,8 +79,15 @@ def validator_init(session: Session, /, **options: Any) -> None:
 
 
 def _init(
-    session: Session, *, validator: bool, genesis: Path | None, api: str | None, listen: tuple[str, ...],
-    peers: tuple[str, ...], key_cost: str, passphrase_file: Path | None,
+    session: Session,
+    *,
+    validator: bool,
+    genesis: Path | None,
+    api: str | None,
+    listen: tuple[str, ...],
+    peers: tuple[str, ...],
+    key_cost: str,
+    passphrase_file: Path | None,
 ) -> list[tuple[str, object]]:
     from photon_core.chain.keys import KeyPurpose
     from photon_core.chain.keystore import Cost, Keystore
@@ -106,8 +120,12 @@ def _copy_genesis(file: Path, home: Path) -> None:
 
     genesis, own = load_genesis(file), home / GENESIS_FILE
     if own.exists() and chain_id(load_genesis(own)) != chain_id(genesis):
-        raise UsageError(code="wrong-chain", where=str(own), what="this folder belongs to another chain",
-                         remedy="Name another folder with --home.")
+        raise UsageError(
+            code="wrong-chain",
+            where=str(own),
+            what="this folder belongs to another chain",
+            remedy="Name another folder with --home.",
+        )
     save_genesis(genesis, own)
 
 
@@ -144,12 +162,17 @@ def _start(session: Session, genesis_file: Path | None, passphrase_file: Path | 
     if genesis_file is not None:
         _copy_genesis(genesis_file, home)
     if not (home / config.GENESIS_FILE).exists():
-        raise UsageError(code="no-genesis", where=str(home), what="there is no genesis file in this folder",
-                         remedy="Name the network's file: --genesis FILE")
+        raise UsageError(
+            code="no-genesis",
+            where=str(home),
+            what="there is no genesis file in this folder",
+            remedy="Name the network's file: --genesis FILE",
+        )
     passphrase = read_passphrase(passphrase_file, of="the node's keys")
     keystore = Keystore(home / "keys")
     setup = NodeSetup(
-        home=home, genesis=load_genesis(home / config.GENESIS_FILE),
+        home=home,
+        genesis=load_genesis(home / config.GENESIS_FILE),
         settings=config.node_settings(document, home),
         plugins=session.plugin_manager(defaults=DEFAULTS, config=document, where=str(home / config.CONFIG_FILE)),
         node_key=keystore.unlock(NODE_KEY, passphrase),
@@ -202,11 +225,16 @@ def _status(session: Session, url: str | None) -> None:
     status = trio.run(ask)
     session.show(
         to_json(status),
-        Facts([
-            ("chain", f"{status.chain_name} ({status.chain_id.hex()})"),
-            ("height", f"{status.height} of {status.best_height}"), ("block", status.block_hash.hex()),
-            ("state root", status.state_root.hex()), ("peers", status.peers),
-            ("role", "validator" if status.validator else "full node"), ("halted", status.halted),
-            *[("reached at", f"{status.node_key.hex()}@{address}") for address in status.addresses],
-        ]),
+        Facts(
+            [
+                ("chain", f"{status.chain_name} ({status.chain_id.hex()})"),
+                ("height", f"{status.height} of {status.best_height}"),
+                ("block", status.block_hash.hex()),
+                ("state root", status.state_root.hex()),
+                ("peers", status.peers),
+                ("role", "validator" if status.validator else "full node"),
+                ("halted", status.halted),
+                *[("reached at", f"{status.node_key.hex()}@{address}") for address in status.addresses],
+            ]
+        ),
     )

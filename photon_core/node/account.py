@@ -69,8 +69,12 @@ class AccountSender:
 
         def build(fee_uptn: int) -> bytes:
             return transactions.build_transaction(
-                self._key.seed, chain_id=status.chain_id, sequence=account.sequence, fee_uptn=fee_uptn,
-                expires_height=status.height + EXPIRES_AFTER_BLOCKS, messages=plain,
+                self._key.seed,
+                chain_id=status.chain_id,
+                sequence=account.sequence,
+                fee_uptn=fee_uptn,
+                expires_height=status.height + EXPIRES_AFTER_BLOCKS,
+                messages=plain,
             )
 
         fee_uptn = self._fee_uptn
@@ -87,14 +91,18 @@ def _judge(submitted: Submitted) -> Sent:
         if receipt.outcome is Outcome.DONE:
             return Sent(id=submitted.id, height=submitted.height, receipt=receipt)
         raise TransactionRefused(
-            code=receipt.code or receipt.outcome.name.lower(), what=receipt.reason or "the transaction failed",
-            where=f"transaction {submitted.id.hex()[:16]} in block {submitted.height}", exit_code=4,
+            code=receipt.code or receipt.outcome.name.lower(),
+            what=receipt.reason or "the transaction failed",
+            where=f"transaction {submitted.id.hex()[:16]} in block {submitted.height}",
+            exit_code=4,
         )
     if submitted.status == "refused":
         raise TransactionRefused(
             code=submitted.code, what=submitted.reason, where=f"transaction {submitted.id.hex()[:16]}", exit_code=4
         )
     raise PhotonError(
-        code="not-committed-yet", what=f"transaction {submitted.id.hex()} was handed over but has no certificate yet",
-        remedy=f"look later with `photon query tx {submitted.id.hex()}`", exit_code=6,
+        code="not-committed-yet",
+        what=f"transaction {submitted.id.hex()} was handed over but has no certificate yet",
+        remedy=f"look later with `photon query tx {submitted.id.hex()}`",
+        exit_code=6,
     )

@@ -15,8 +15,10 @@ def order_detail(ledger: Ledger, order_id: OrderId) -> OrderDetail | None:
     if order is None:
         return None
     return OrderDetail(
-        order=order, group=ledger.group(order_id.group_id),
-        bids=tuple(ledger.bid(order_id, provider) for provider in order.bidders), lease=ledger.find_lease(order_id),
+        order=order,
+        group=ledger.group(order_id.group_id),
+        bids=tuple(ledger.bid(order_id, provider) for provider in order.bidders),
+        lease=ledger.find_lease(order_id),
     )
 
 
@@ -25,8 +27,11 @@ def lease_detail(ledger: Ledger, lease_id: OrderId) -> LeaseDetail | None:
     if lease is None:
         return None
     return LeaseDetail(
-        lease=lease, group=ledger.group(lease_id.group_id), deployment=ledger.deployment(lease_id.deployment),
-        earned_uptn=_earned(ledger, lease), confirmed_ms=_confirmed(ledger, lease),
+        lease=lease,
+        group=ledger.group(lease_id.group_id),
+        deployment=ledger.deployment(lease_id.deployment),
+        earned_uptn=_earned(ledger, lease),
+        confirmed_ms=_confirmed(ledger, lease),
     )
 
 
@@ -36,11 +41,13 @@ def deployment_detail(ledger: Ledger, deployment_id: int) -> DeploymentDetail | 
         return None
     groups = tuple(_group_detail(ledger, group) for group in ledger.groups(deployment))
     open_leases = [
-        g.order.lease for g in groups
+        g.order.lease
+        for g in groups
         if g.order is not None and g.order.lease is not None and g.order.lease.state is LeaseState.ACTIVE
     ]
     return DeploymentDetail(
-        deployment=deployment, groups=groups,
+        deployment=deployment,
+        groups=groups,
         earned_uptn=deployment.spent_uptn + sum(_earned(ledger, lease) for lease in open_leases),
         held_uptn=_held(deployment, open_leases),
     )

@@ -34,7 +34,10 @@ class NodeUnreachable(PhotonError):
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(
-            code="node-unreachable", what=f"no node answers at {url}", found=why, exit_code=5,
+            code="node-unreachable",
+            what=f"no node answers at {url}",
+            found=why,
+            exit_code=5,
             remedy="start one with `photon node start`, or name another with --node URL",
         )
 
@@ -79,11 +82,16 @@ class NodeClient:
     # --- transactions --------------------------------------------------------------------------------------------
 
     async def submit(self, transactions: Sequence[bytes], *, wait_s: float = 0.0) -> tuple[Submitted, ...]:
-        """Hands over signed transactions in order; with `wait_s` the answer comes once all are committed or it is over."""
+        """Hands over signed transactions in order; with `wait_s` the answer comes once all are committed or it is
+        over.
+        """
         try:
             response = await self._http.post(
-                "/v1/transactions", params={"wait_s": str(wait_s)}, content=codec.encode(list(transactions)),
-                headers={"content-type": "application/cbor"}, timeout=self._timeout_s + wait_s,
+                "/v1/transactions",
+                params={"wait_s": str(wait_s)},
+                content=codec.encode(list(transactions)),
+                headers={"content-type": "application/cbor"},
+                timeout=self._timeout_s + wait_s,
             )
         except httpx.TransportError as error:
             raise NodeUnreachable(self.url, _why(error)) from None
@@ -180,8 +188,9 @@ class NodeClient:
             error = body.get("error", {}) if isinstance(body, dict) else {}
             parts = {k: str(error[k])[:400] for k in ("what", "where", "expected", "found", "remedy") if k in error}
             parts.setdefault("what", f"the node answered {response.status_code} for {response.url.path}")
-            raise ApiError(code=str(error.get("code", "api-error")), exit_code=3 if response.status_code == 404 else 1,
-                           **parts)
+            raise ApiError(
+                code=str(error.get("code", "api-error")), exit_code=3 if response.status_code == 404 else 1, **parts
+            )
         return body
 
     def _record(self, cls: type[T], body: Any) -> T:
@@ -189,8 +198,11 @@ class NodeClient:
             return fields.from_json(cls, body)
         except CodecError as error:
             raise ApiError(
-                code="node-speaks-otherwise", what=f"the node at {self.url} answers in a form that this client does not know",
-                where=error.where, expected=error.expected, found=error.found,
+                code="node-speaks-otherwise",
+                what=f"the node at {self.url} answers in a form that this client does not know",
+                where=error.where,
+                expected=error.expected,
+                found=error.found,
                 remedy="use the same version of photon for both",
             ) from None
 

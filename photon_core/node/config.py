@@ -1,11 +1,11 @@
 """A node's folder and its `config.toml`: read at start, written by `init`, checked as a whole.
 
-    HOME/config.toml     [node] and the plugins' own tables
-    HOME/genesis.toml    what the chain begins with; its hash is the chain id
-    HOME/keys/           encrypted: node (transport identity), and consensus on a validator
-    HOME/chain/          block log, state, lock
-    HOME/signer/         what a validator has signed; never copy it
-    HOME/run.json        where the running node answers; gone when it stops
+HOME/config.toml     [node] and the plugins' own tables
+HOME/genesis.toml    what the chain begins with; its hash is the chain id
+HOME/keys/           encrypted: node (transport identity), and consensus on a validator
+HOME/chain/          block log, state, lock
+HOME/signer/         what a validator has signed; never copy it
+HOME/run.json        where the running node answers; gone when it stops
 """
 
 from __future__ import annotations
@@ -56,12 +56,15 @@ def read_config(home: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            code="no-config", where=str(path), what="there is no configuration here",
+            code="no-config",
+            where=str(path),
+            what="there is no configuration here",
             remedy="make one with `init`, or name the right folder with --home",
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(code="config", where=str(path), what=f"this is not TOML: {error}",
-                         remedy="mend the file") from None
+        raise UsageError(
+            code="config", where=str(path), what=f"this is not TOML: {error}", remedy="mend the file"
+        ) from None
 
 
 def node_settings(config: Mapping[str, Any], home: Path) -> NodeSettings:
@@ -89,7 +92,9 @@ def parse_peer(text: str) -> tuple[NodeKey, str]:
         raw = b""
     if len(raw) != 32 or not at or not address:
         raise UsageError(
-            code="bad-peer", what=f"{text!r} names no peer", expected="<node key in hex>@<address>",
+            code="bad-peer",
+            what=f"{text!r} names no peer",
+            expected="<node key in hex>@<address>",
             remedy="`photon node status` of the peer prints the line to use",
         )
     return raw, address
@@ -103,8 +108,9 @@ def read_run_info(home: Path) -> RunInfo | None:
     """None when nothing runs from this folder (or it was killed and left the file behind)."""
     try:
         body = json.loads((home / RUN_FILE).read_text())
-        info = RunInfo(pid=int(body["pid"]), api=body["api"], node_key=body["node_key"],
-                       addresses=tuple(body["addresses"]))
+        info = RunInfo(
+            pid=int(body["pid"]), api=body["api"], node_key=body["node_key"], addresses=tuple(body["addresses"])
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     try:

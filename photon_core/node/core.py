@@ -122,13 +122,11 @@ class NodeCore:
             case steps.BlocksArrived():
                 self.sync.arrived(event.peer, event.blocks, self.head_height, fetched=event.fetched)
                 self._emit(*self.sync.step(self.head_height, now.monotonic_ms))
-            case steps.StatementArrived():
-                self._add_signature(event.statement, event.signature)
             case steps.BlockWritten():
                 self._block_written(event)
             case steps.TreeUpdated():
                 self._tree_updated(event, now)
-            case steps.StatementSigned():
+            case steps.StatementSigned() | steps.StatementArrived():
                 self._add_signature(event.statement, event.signature)
             case steps.SigningRefused():
                 self._halt(f"the signer refused the statement of height {event.height}: {event.reason}")
@@ -169,7 +167,9 @@ class NodeCore:
         self.head = event.head
         self._step_engine(
             consensus.Restored(
-                records=event.engine_records, height=event.head.height, block_hash=event.head.block_hash,
+                records=event.engine_records,
+                height=event.head.height,
+                block_hash=event.head.block_hash,
                 certificate=event.head.certificate,
             ),
             now,
@@ -230,7 +230,9 @@ class NodeCore:
                 case consensus.StateChange():
                     pass
                 case _:
-                    raise LocalProtocolError(f"the engine asks for {type(effect).__name__}, which this core cannot do yet")
+                    raise LocalProtocolError(
+                        f"the engine asks for {type(effect).__name__}, which this core cannot do yet"
+                    )
 
     @property
     def _head_hash(self) -> Hash:
@@ -241,7 +243,10 @@ class NodeCore:
         assert self.head is not None and self.own_key is not None
         picked = self.mempool.pick(wanted.height, BLOCK_TRANSACTIONS_MAX, BLOCK_BYTES_MAX)
         made = blocks.make_block(
-            parent=self.head.header, time_ms=now.unix_ms, proposer=self.own_key, validators=self.validators,
+            parent=self.head.header,
+            time_ms=now.unix_ms,
+            proposer=self.own_key,
+            validators=self.validators,
             transactions=picked,
         )
         self._proposed = {made.proposal.block_hash: (made.block, picked)}
@@ -280,8 +285,12 @@ class NodeCore:
         hand = self._expect(event.height)
         assert hand.executed is not None
         statement = FinalityStatement(
-            chain_id=self.chain_id, height=event.height, block_hash=hand.block_hash, state_root=event.state_root,
-            receipts_root=hand.executed.receipts_root, next_validators_hash=hand.block.header.validators_hash,
+            chain_id=self.chain_id,
+            height=event.height,
+            block_hash=hand.block_hash,
+            state_root=event.state_root,
+            receipts_root=hand.executed.receipts_root,
+            next_validators_hash=hand.block.header.validators_hash,
         )
         hand.statement = statement
         if hand.certificate is None:
@@ -312,9 +321,14 @@ class NodeCore:
         self.head = steps.Head(header=hand.block.header, block_hash=hand.block_hash, certificate=certificate)
         self._emit(
             steps.Publish(
-                block=hand.block, block_hash=hand.block_hash, transaction_ids=tuple(t.id for t in hand.transactions),
-                certificate=certificate, market_ms=hand.executed.market_ms, begin_events=hand.executed.begin_events,
-                receipts=hand.executed.receipts, changes=hand.executed.changes,
+                block=hand.block,
+                block_hash=hand.block_hash,
+                transaction_ids=tuple(t.id for t in hand.transactions),
+                certificate=certificate,
+                market_ms=hand.executed.market_ms,
+                begin_events=hand.executed.begin_events,
+                receipts=hand.executed.receipts,
+                changes=hand.executed.changes,
             )
         )
         self._in_hand = self._builder = None

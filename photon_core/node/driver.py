@@ -153,8 +153,11 @@ class Driver:
         if self.storage.view.unflushed_keys > FLUSH_KEYS:
             self._flush_now.set()
         block = BlockEvents(
-            height=effect.block.header.height, block_hash=effect.block_hash, time_ms=effect.block.header.time_ms,
-            market_ms=effect.market_ms, events=all_events(effect.begin_events, effect.receipts),
+            height=effect.block.header.height,
+            block_hash=effect.block_hash,
+            time_ms=effect.block.header.time_ms,
+            market_ms=effect.market_ms,
+            events=all_events(effect.begin_events, effect.receipts),
         )
         self.feed.publish(block, effect.receipts)
         self.observers.published(effect)
@@ -272,8 +275,12 @@ class Driver:
         blocks: tuple[steps.CertifiedBlock, ...] = ()
         try:
             plain = await self.peers.call(
-                effect.peer, blocksync.METHOD, [effect.from_height, effect.count], timeout_s=FETCH_TIMEOUT_S,
-                max_reply_bytes=blocksync.ANSWER_BYTES_MAX, channel=Channel.BULK,
+                effect.peer,
+                blocksync.METHOD,
+                [effect.from_height, effect.count],
+                timeout_s=FETCH_TIMEOUT_S,
+                max_reply_bytes=blocksync.ANSWER_BYTES_MAX,
+                channel=Channel.BULK,
             )
             blocks = await blocksync.check(plain, self.core.validators, self.core.chain_id, self.verifier)
         except PeerProtocolError as error:

@@ -1,7 +1,7 @@
 """Execution of blocks: the exchange over the state, and the roots that follow from it.
 
-One place joins the exchange (what happens), the state view (where it is kept until it is flushed) and receipts (how it is
-proved). Runs on one thread; reads between blocks see whole blocks only.
+One place joins the exchange (what happens), the state view (where it is kept until it is flushed) and receipts (how
+it is proved). Runs on one thread; reads between blocks see whole blocks only.
 """
 
 from __future__ import annotations
@@ -51,8 +51,11 @@ class Executor:
         result = self.exchange.execute(context, transactions)
         self._state.apply(header.height, result.changes)
         return Executed(
-            height=header.height, market_ms=self.exchange.market_ms, begin_events=result.begin_events,
-            receipts=result.receipts, receipts_root=receipts_root(result.begin_events, result.receipts),
+            height=header.height,
+            market_ms=self.exchange.market_ms,
+            begin_events=result.begin_events,
+            receipts=result.receipts,
+            receipts_root=receipts_root(result.begin_events, result.receipts),
             changes=result.changes,
         )
 

@@ -55,12 +55,18 @@ class Mempool:
             return None
         expected = self.next_sequence(transaction.sender, committed_sequence)
         if transaction.sequence != expected:
-            return Refusal("stale-sequence" if transaction.sequence < expected else "sequence-gap",
-                           f"the sender's next sequence is {expected}, the transaction has {transaction.sequence}")
+            return Refusal(
+                "stale-sequence" if transaction.sequence < expected else "sequence-gap",
+                f"the sender's next sequence is {expected}, the transaction has {transaction.sequence}",
+            )
         if transaction.expires_height <= height:
-            return Refusal("expired", f"it expires at height {transaction.expires_height}, and the chain is at {height}")
+            return Refusal(
+                "expired", f"it expires at height {transaction.expires_height}, and the chain is at {height}"
+            )
         if self._per_sender.get(transaction.sender, 0) >= PER_SENDER_MAX:
-            return Refusal("too-many-waiting", f"{PER_SENDER_MAX} transactions of this sender wait already; try again soon")
+            return Refusal(
+                "too-many-waiting", f"{PER_SENDER_MAX} transactions of this sender wait already; try again soon"
+            )
         if len(self._waiting) >= TRANSACTIONS_MAX or self._bytes + len(transaction.raw) > BYTES_MAX:
             return Refusal("mempool-full", f"{len(self._waiting)} transactions wait already; try again soon")
         self._waiting[transaction.id] = transaction

@@ -29,7 +29,9 @@ class Observers:
         if not self._observers:
             return
         notice = BlockNotice(
-            height=effect.block.header.height, block_hash=effect.block_hash, time_ms=effect.block.header.time_ms,
+            height=effect.block.header.height,
+            block_hash=effect.block_hash,
+            time_ms=effect.block.header.time_ms,
             transactions=len(effect.transaction_ids),
             events=tuple(to_json(event) for event in all_events(effect.begin_events, effect.receipts)),
         )

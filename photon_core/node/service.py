@@ -75,13 +75,20 @@ class RunningNode:
         head, core = self.storage.head, self.driver.core
         certificate = head.certificate
         return NodeStatus(
-            version=photon_core.__version__, chain_id=core.chain_id, chain_name=self.setup.genesis.name,
-            height=head.height, block_hash=head.block_hash, block_time_ms=head.time_ms,
+            version=photon_core.__version__,
+            chain_id=core.chain_id,
+            chain_name=self.setup.genesis.name,
+            height=head.height,
+            block_hash=head.block_hash,
+            block_time_ms=head.time_ms,
             market_ms=self.storage.executor.exchange.market_ms,
             state_root=certificate.statement.state_root if certificate else self.storage.tree.root,
-            best_height=max(head.height, core.sync.best_height), node_key=self.setup.node_key.public,
-            addresses=self.addresses, peers=len(self.driver.peers.transport.links()),
-            validator=core.own_key is not None, halted=core.halted[:1000],
+            best_height=max(head.height, core.sync.best_height),
+            node_key=self.setup.node_key.public,
+            addresses=self.addresses,
+            peers=len(self.driver.peers.transport.links()),
+            validator=core.own_key is not None,
+            halted=core.halted[:1000],
         )
 
     def genesis_json(self) -> dict[str, Any]:
@@ -117,9 +124,7 @@ async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = tri
     plugins, genesis = setup.plugins, setup.genesis
     _require_rules(plugins, genesis)
     identity = chain_id(genesis)
-    storage = await trio.to_thread.run_sync(
-        Storage.open, setup.home / "chain", genesis, partial(_market, plugins)
-    )
+    storage = await trio.to_thread.run_sync(Storage.open, setup.home / "chain", genesis, partial(_market, plugins))
     signer = None
     try:
         for note in storage.notes:
@@ -127,7 +132,8 @@ async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = tri
         if setup.consensus_key is not None:
             signer = Signer(setup.consensus_key, setup.home / "signer")
         transport = plugins.make(
-            "transport", plugins.choice.one("transport").name,
+            "transport",
+            plugins.choice.one("transport").name,
             TransportContext(node_seed=setup.node_key.seed, chain_id=identity, config=None),
         )
         driver = _make_driver(setup, storage, transport, signer, identity)
@@ -143,7 +149,8 @@ def _require_rules(plugins: PluginManager, genesis: Genesis) -> None:
     for kind, name in ((RuleKind.CONSENSUS, "consensus"), (RuleKind.MARKET, "market")):
         rules = [
             PluginRule(from_height=rule.from_height, name=rule.name, rules_version=rule.version)
-            for rule in genesis.rules if rule.kind is kind
+            for rule in genesis.rules
+            if rule.kind is kind
         ]
         plugins.require_rules(name, rules)
     plugins.load("transport", "observers")
@@ -163,28 +170,41 @@ def _make_driver(
     record = plugins.consensus(rule.name, rule.version)
     if CRASH_ONLY in record.capabilities and CRASH_ONLY not in genesis.allow:
         raise PhotonError(
-            code="crash-only", what=f"consensus_{rule.name} survives crashes, not lies", where="genesis",
-            expected=f'allow = ["{CRASH_ONLY}"]', found=f"allow = {list(genesis.allow)}",
+            code="crash-only",
+            what=f"consensus_{rule.name} survives crashes, not lies",
+            where="genesis",
+            expected=f'allow = ["{CRASH_ONLY}"]',
+            found=f"allow = {list(genesis.allow)}",
             remedy="Choose another consensus plugin, or let genesis allow it (that makes another chain).",
         )
     own_key = setup.consensus_key.public if setup.consensus_key is not None else None
     if own_key is not None and not genesis.validator_set.power_of(own_key):
         raise PhotonError(
-            code="not-a-validator", what="the consensus key of this folder is no validator's of this chain",
-            where=str(setup.home), expected=f"one of {[v.key.hex()[:16] for v in genesis.validators]}",
-            found=own_key.hex()[:16], remedy="Start it with `photon node start`, or use the genesis that names this key.",
+            code="not-a-validator",
+            what="the consensus key of this folder is no validator's of this chain",
+            where=str(setup.home),
+            expected=f"one of {[v.key.hex()[:16] for v in genesis.validators]}",
+            found=own_key.hex()[:16],
+            remedy="Start it with `photon node start`, or use the genesis that names this key.",
         )
     engine = plugins.make(
-        "consensus", rule.name,
+        "consensus",
+        rule.name,
         EngineContext(chain_id=identity, validators=genesis.validator_set, own_key=own_key, config=None),
-        table=dict(rule.config), rules_version=rule.version,
+        table=dict(rule.config),
+        rules_version=rule.version,
     )
     core = NodeCore(
-        chain_id=identity, validators=genesis.validator_set, own_key=own_key, engine=engine, executor=storage.executor,
+        chain_id=identity,
+        validators=genesis.validator_set,
+        own_key=own_key,
+        engine=engine,
+        executor=storage.executor,
         heartbeat_ms=storage.executor.exchange.parameters.heartbeat_ms,
     )
     observers = [
-        plugins.make("observers", chosen.name, ObserverContext(config=None)) for chosen in plugins.choice.of("observers")
+        plugins.make("observers", chosen.name, ObserverContext(config=None))
+        for chosen in plugins.choice.of("observers")
     ]
     return Driver(core, storage, Peers(transport), signer, Feed(storage.head.height), Observers(observers))
 
@@ -204,9 +224,7 @@ async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskSt
             transport.dial(peer, tuple(addresses))
         surface: NodeSurface = node
         url = await nursery.start(serve_api, make_app(surface), setup.settings.api)
-        info = RunInfo(
-            pid=os.getpid(), api=url, node_key=setup.node_key.public.hex(), addresses=node.addresses
-        )
+        info = RunInfo(pid=os.getpid(), api=url, node_key=setup.node_key.public.hex(), addresses=node.addresses)
         write_run_info(setup.home, info)
         try:
             task_status.started(info)

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 A slot is an ordered tuple of integers, its height first; everything that is ever signed has one. The signer remembers
-slot → digest of what it signed there and never signs two things for one slot, whatever it is asked and however often the
-node restarts: the memory is synced to disk before a signature leaves. Asked again for the same thing it answers the same.
+slot → digest of what it signed there and never signs two things for one slot, whatever it is asked and however
+often the node restarts: the memory is synced to disk before a signature leaves. Asked again for the same thing it
+answers the same.
 
 The memory is bounded by a low-water mark: a certificate for a height proves that nothing below can matter any more, so
 slots at or below it are refused and forgotten. Only a verified certificate may raise the mark.
@@ -89,8 +90,10 @@ class Signer:
             return
         if found is not None or slot[0] <= self._mark:
             raise SlotTaken(
-                code="slot-taken", what=f"slot {slot} was signed before, and for something else",
-                expected=found.hex() if found else f"a slot above height {self._mark}", found=wanted.hex(),
+                code="slot-taken",
+                what=f"slot {slot} was signed before, and for something else",
+                expected=found.hex() if found else f"a slot above height {self._mark}",
+                found=wanted.hex(),
                 remedy="never copy or restore a validator's folder; make a new key with `photon validator init`",
             )
         self._log.append([codec.encode_record(SignedSlot(slot=slot, digest=wanted))], height=slot[0])

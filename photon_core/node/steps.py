@@ -140,8 +140,19 @@ class CertificateWritten:
 
 
 Input = (
-    Started | ClockTicked | TransactionsArrived | PeerAppeared | PeerVanished | PeerHead | BlocksArrived
-    | StatementArrived | BlockWritten | TreeUpdated | StatementSigned | SigningRefused | CertificateWritten
+    Started
+    | ClockTicked
+    | TransactionsArrived
+    | PeerAppeared
+    | PeerVanished
+    | PeerHead
+    | BlocksArrived
+    | StatementArrived
+    | BlockWritten
+    | TreeUpdated
+    | StatementSigned
+    | SigningRefused
+    | CertificateWritten
 )
 
 
@@ -226,6 +237,14 @@ class Halt:
 
 
 Effect = (
-    Answer | WriteBlock | UpdateTree | SignStatement | WriteCertificate | Publish | GossipTransactions | GossipHead
-    | FetchBlocks | Halt
+    Answer
+    | WriteBlock
+    | UpdateTree
+    | SignStatement
+    | WriteCertificate
+    | Publish
+    | GossipTransactions
+    | GossipHead
+    | FetchBlocks
+    | Halt
 )

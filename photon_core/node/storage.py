@@ -1,8 +1,8 @@
 """A node's disk: block log, state, tree and receipts, opened together and brought to the same height.
 
 The log is the commit point. At start the state store is where its last flush left it; blocks after that are executed
-again, out of the log, and each must give the roots that its certificate says. The newest block may have been written and
-not certified before the end: it is handed to core, which goes on with it.
+again, out of the log, and each must give the roots that its certificate says. The newest block may have been
+written and not certified before the end: it is handed to core, which goes on with it.
 
 Blocking, but for `publish`, `finished` and `flushed`, which belong to the loop's thread as the state view does.
 """
@@ -79,8 +79,13 @@ class Storage:
             exchange = Exchange(view, genesis=genesis, market_for=market_for)
             header = genesis_header(genesis)
             storage = cls(
-                genesis=genesis, log=log, store=store, view=view, chain_id=identity,
-                tree=StateTree.build(genesis.state_depth, view.scan()), executor=Executor(exchange, view),
+                genesis=genesis,
+                log=log,
+                store=store,
+                view=view,
+                chain_id=identity,
+                tree=StateTree.build(genesis.state_depth, view.scan()),
+                executor=Executor(exchange, view),
                 head=steps.Head(header=header, block_hash=blocks.block_hash(header), certificate=None),
             )
             storage.notes += [log.note] if log.note else []
@@ -110,14 +115,20 @@ class Storage:
         certified = self.log.certified_height
         if stored > certified:
             raise PhotonError(
-                code="corrupt-folder", where=str(folder), what="the block log is shorter than the state made from it",
-                expected=f"blocks up to {stored}", found=f"certified blocks up to {certified}",
+                code="corrupt-folder",
+                where=str(folder),
+                what="the block log is shorter than the state made from it",
+                expected=f"blocks up to {stored}",
+                found=f"certified blocks up to {certified}",
                 remedy=f"Put the lost files back into {folder / 'blocks'}, or move {folder} away and sync anew.",
             )
         if stored and self.tree.root != (expected := self._certificate(stored).statement.state_root):
             raise PhotonError(
-                code="corrupt-folder", where=str(folder / "state"), what=f"the state of block {stored} is damaged",
-                expected=f"state root {expected.hex()}", found=self.tree.root.hex(),
+                code="corrupt-folder",
+                where=str(folder / "state"),
+                what=f"the state of block {stored} is damaged",
+                expected=f"state root {expected.hex()}",
+                found=self.tree.root.hex(),
                 remedy=f"Remove {folder / 'state'} (not the blocks beside it) and start again: it is made anew.",
             )
         for height in range(stored + 1, certified + 1):
@@ -133,14 +144,19 @@ class Storage:
         transactions = self._transactions(block)
         executed = self.executor.execute(block.header, transactions)
         own = FinalityStatement(
-            chain_id=self.chain_id, height=block.header.height, block_hash=blocks.block_hash(block.header),
-            state_root=self.tree.update(executed.changes), receipts_root=executed.receipts_root,
+            chain_id=self.chain_id,
+            height=block.header.height,
+            block_hash=blocks.block_hash(block.header),
+            state_root=self.tree.update(executed.changes),
+            receipts_root=executed.receipts_root,
             next_validators_hash=block.header.validators_hash,
         )
         if own != certificate.statement:
             raise PhotonError(
-                code="replay-differs", what=f"block {own.height}, executed again, does not give what its certificate says",
-                expected=f"state root {certificate.statement.state_root.hex()}", found=own.state_root.hex(),
+                code="replay-differs",
+                what=f"block {own.height}, executed again, does not give what its certificate says",
+                expected=f"state root {certificate.statement.state_root.hex()}",
+                found=own.state_root.hex(),
                 remedy="Use the version of Photon and of the market plugin that this chain runs; `photon plugin list`.",
             )
         self._finish(executed)
@@ -163,7 +179,8 @@ class Storage:
 
     def write_block(self, block: Block, certificate: Certificate | None) -> None:
         self.log.append(
-            block.header.height, blocks.encode_block(block),
+            block.header.height,
+            blocks.encode_block(block),
             None if certificate is None else codec.encode_record(certificate),
         )
 
@@ -177,8 +194,12 @@ class Storage:
         header: Header = effect.block.header
         self.head = steps.Head(header=header, block_hash=effect.block_hash, certificate=effect.certificate)
         executed = Executed(
-            height=header.height, market_ms=effect.market_ms, begin_events=effect.begin_events,
-            receipts=effect.receipts, receipts_root=effect.certificate.statement.receipts_root, changes=effect.changes,
+            height=header.height,
+            market_ms=effect.market_ms,
+            begin_events=effect.begin_events,
+            receipts=effect.receipts,
+            receipts_root=effect.certificate.statement.receipts_root,
+            changes=effect.changes,
         )
         self._finish(executed)
 
@@ -188,9 +209,12 @@ class Storage:
         )
         self.view.finish(
             BlockResult(
-                height=executed.height, changes=executed.changes, receipts=codec.encode_record(outcome),
+                height=executed.height,
+                changes=executed.changes,
+                receipts=codec.encode_record(outcome),
                 transactions=tuple(
-                    (receipt.transaction_id, index) for index, receipt in enumerate(executed.receipts)
+                    (receipt.transaction_id, index)
+                    for index, receipt in enumerate(executed.receipts)
                     if receipt.outcome is not Outcome.VOID
                 ),
             )
@@ -228,11 +252,12 @@ class Storage:
         block = blocks.decode_block(raw)
         certificate = self.log.read_certificate(height)
         return BlockDetail(
-            header=block.header, block_hash=blocks.block_hash(block.header),
+            header=block.header,
+            block_hash=blocks.block_hash(block.header),
             transaction_ids=tuple(t.id for t in self._transactions(block)),
-            certificate=None if certificate is None else codec.decode_record(
-                Certificate, certificate, CERTIFICATE_BYTES_MAX
-            ),
+            certificate=None
+            if certificate is None
+            else codec.decode_record(Certificate, certificate, CERTIFICATE_BYTES_MAX),
         )
 
     def block_events(self, height: int) -> BlockEvents | None:
@@ -241,7 +266,10 @@ class Storage:
             return None
         header = blocks.decode_block(raw).header
         return BlockEvents(
-            height=height, block_hash=blocks.block_hash(header), time_ms=header.time_ms, market_ms=outcome.market_ms,
+            height=height,
+            block_hash=blocks.block_hash(header),
+            time_ms=header.time_ms,
+            market_ms=outcome.market_ms,
             events=all_events(outcome.begin_events, outcome.receipts),
         )
 
@@ -256,8 +284,12 @@ def _write_genesis(store: StateStore, view: StateView, genesis: Genesis) -> None
         changes = initial_changes(genesis)
     except CodecError as error:
         raise PhotonError(
-            code="bad-genesis", what="this genesis cannot be begun with", where=error.where, expected=error.expected,
-            found=error.found, remedy="Use a version of Photon that knows it, or mend the file (that makes another chain).",
+            code="bad-genesis",
+            what="this genesis cannot be begun with",
+            where=error.where,
+            expected=error.expected,
+            found=error.found,
+            remedy="Use a version of Photon that knows it, or mend the file (that makes another chain).",
         ) from None
     view.apply(0, changes)
     view.finish(BlockResult(height=0, changes=changes))

@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 Peers tell the heights that they have certificates for. While somebody is ahead of us, one fetch of a range is under way
-at a time; it goes to the peer that claims most, and a peer that answers with nothing, or not in time, is not asked again
-before it tells of a height once more. Blocks wait in a small buffer by height, each already verified by its certificate,
-so it does not matter who sent them: a block that is there is right.
+at a time; it goes to the peer that claims most, and a peer that answers with nothing, or not in time, is not asked
+again before it tells of a height once more. Blocks wait in a small buffer by height, each already verified by its
+certificate, so it does not matter who sent them: a block that is there is right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Signatures, verified once per node and in threads: libsodium releases the interpreter, so two cores do twice the work.
+"""Signatures, verified once per node and in threads: libsodium releases the interpreter, so two cores do twice the
+work.
 
-What was verified is remembered by transaction id (which covers the signature), so that a transaction that came by gossip
-costs nothing when it comes again in a block.
+What was verified is remembered by transaction id (which covers the signature), so that a transaction that came by
+gossip costs nothing when it comes again in a block.
 """
 
 from __future__ import annotations
@@ -46,9 +47,7 @@ class Verifier:
     async def certificate(self, certificate: Certificate, validators: ValidatorSet, chain_id: Hash) -> str:
         """Empty when it holds, else why not."""
         try:
-            await trio.to_thread.run_sync(
-                verify_certificate, certificate, validators, chain_id, limiter=self._limiter
-            )
+            await trio.to_thread.run_sync(verify_certificate, certificate, validators, chain_id, limiter=self._limiter)
         except (CodecError, ValueError) as error:
             return str(error)
         return ""

@@ -49,7 +49,9 @@ def make_app(node: NodeSurface) -> ASGIApp:
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
-            HTTPException: _http_error, PhotonError: _photon_error, CodecError: _codec_error,
+            HTTPException: _http_error,
+            PhotonError: _photon_error,
+            CodecError: _codec_error,
         },
     )
     app.state.node = node
@@ -67,7 +69,9 @@ class _Bounded:
             await self._app(scope, receive, send)
             return
         if self._under_way >= REQUESTS_AT_ONCE_MAX:
-            await _error(429, "too-many-requests", "too many requests are under way; try again soon")(scope, receive, send)
+            await _error(429, "too-many-requests", "too many requests are under way; try again soon")(
+                scope, receive, send
+            )
             return
         self._under_way += 1
         try:
@@ -94,5 +98,6 @@ def _photon_error(_request: Request, error: Exception) -> JSONResponse:
 
 def _codec_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, CodecError)
-    return _error(400, "bad-request", "the request is malformed", where=error.where, expected=error.expected,
-                  found=error.found)
+    return _error(
+        400, "bad-request", "the request is malformed", where=error.where, expected=error.expected, found=error.found
+    )

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from photon_core.api import fields
 from photon_core.chain import codec
-
 from photon_core.node.views import Submitted, page
+
 from . import request as read
 
 WAIT_S_MAX = 120.0

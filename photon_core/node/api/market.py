@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from photon_core.api import bech32m
 from photon_core.exchange.records import DeploymentState
-
 from photon_core.node import answers
+
 from . import request as read
 
 

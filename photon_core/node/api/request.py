@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 from photon_core.api import bech32m, fields
 from photon_core.api.ids import Address, OrderId
 from photon_core.exchange.listings import Listing
-
 from photon_core.node.views import page
+
 from .surface import NodeSurface
 
 PAGE_MAX = 1000
@@ -97,9 +97,7 @@ def listed(listing: Listing[K], owner: K, after: Any) -> Iterator[Any]:
         after = ids[-1]
 
 
-def paged(
-    request: Request, ids: Iterable[T], detail: Callable[[T], Any], text: Callable[[T], str]
-) -> JSONResponse:
+def paged(request: Request, ids: Iterable[T], detail: Callable[[T], Any], text: Callable[[T], str]) -> JSONResponse:
     """One page of `ids`, each turned into its record; `after` of the answer is the last id when there may be more."""
     limit = integer(request.query_params.get("limit", "100"), "limit", PAGE_MAX) or 1
     rest: Iterator[T] = iter(ids)

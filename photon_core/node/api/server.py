@@ -40,6 +40,8 @@ async def serve_api(app: ASGIApp, bind: str, task_status: trio.TaskStatus[str] =
     except* OSError as group:
         error = group.exceptions[0]
         raise UsageError(
-            code="cannot-listen", where=bind, what=f"the API cannot listen there: {error}",
-            remedy="Stop what uses the port, or choose another: api = \"127.0.0.1:0\" takes any free one.",
+            code="cannot-listen",
+            where=bind,
+            what=f"the API cannot listen there: {error}",
+            remedy='Stop what uses the port, or choose another: api = "127.0.0.1:0" takes any free one.',
         ) from None

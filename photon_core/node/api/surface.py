@@ -9,7 +9,6 @@ from photon_core.api.ids import Hash
 from photon_core.exchange.events import Receipt
 from photon_core.exchange.listings import Listings
 from photon_core.exchange.state import Ledger
-
 from photon_core.node.feed import Feed
 from photon_core.node.views import BlockDetail, BlockEvents, NodeStatus, Submitted
 

@@ -55,8 +55,13 @@ class SoloEngine:
             case api.ValidatorsChanged():
                 raise LocalProtocolError("consensus_solo has one validator for ever; change the rule to add others")
             case (
-                api.Received() | api.TimerFired() | api.Persisted() | api.Signed() | api.SignatureRefused()
-                | api.ContentAvailable() | api.Validated()
+                api.Received()
+                | api.TimerFired()
+                | api.Persisted()
+                | api.Signed()
+                | api.SignatureRefused()
+                | api.ContentAvailable()
+                | api.Validated()
             ):
                 return ()
             case _:
@@ -82,7 +87,9 @@ class SoloEngine:
         self._state = State.COMMITTING
         return (
             api.Commit(proposal=event.proposal),
-            api.StateChange(what=f"commit height {header.height} with {len(event.proposal.transaction_ids)} transactions"),
+            api.StateChange(
+                what=f"commit height {header.height} with {len(event.proposal.transaction_ids)} transactions"
+            ),
         )
 
     def _block_final(self, event: api.BlockFinal) -> tuple[api.Effect, ...]:
@@ -99,7 +106,10 @@ def _check_validators(context: api.EngineContext) -> bool:
     validators = context.validators.validators
     if len(validators) != 1:
         raise UsageError(
-            code="solo-needs-one-validator", what="consensus_solo orders with one validator only",
-            expected="1 validator in genesis", found=str(len(validators)), remedy="choose --plugin consensus_pbft",
+            code="solo-needs-one-validator",
+            what="consensus_solo orders with one validator only",
+            expected="1 validator in genesis",
+            found=str(len(validators)),
+            remedy="choose --plugin consensus_pbft",
         )
     return context.own_key == validators[0].key
