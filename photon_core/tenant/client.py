@@ -188,7 +188,7 @@ class Tenant:
         """
         detail = await self.detail(deployment)
         sink, source = trio.open_memory_channel[steps.Step](STEPS_WAITING_MAX)
-        async with background_tasks() as nursery, source:
+        async with source, background_tasks() as nursery:
             nursery.start_soon(Follower(
                 node=self.node, courier=self.courier, links=self._links, deployment=deployment,
                 from_height=detail.deployment.created_height, deliver=deliver, sink=sink,

@@ -82,14 +82,14 @@ class ProviderLink:
         """ProviderRefused, ProviderUnreachable."""
         with self._explaining():
             answer = await self._peers.call(
-                self._provider.node_key, method, fields.to_plain(request), timeout_s=CALL_TIMEOUT_S
+                self._provider.node_key, method.value, fields.to_plain(request), timeout_s=CALL_TIMEOUT_S
             )
             return fields.from_plain(reply, answer)
 
     @asynccontextmanager
     async def stream(self, method: Method, request: Any, item: type[T]) -> AsyncIterator[AsyncIterator[T]]:
         with self._explaining():
-            async with self._peers.stream(self._provider.node_key, method, fields.to_plain(request)) as items:
+            async with self._peers.stream(self._provider.node_key, method.value, fields.to_plain(request)) as items:
 
                 async def decoded() -> AsyncIterator[T]:
                     async for plain in items:
