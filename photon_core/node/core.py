@@ -52,6 +52,9 @@ TELL_AGAIN_BLOCKS = 8
 """Gossip may be lost when a peer is busy: what still waits after so many blocks is told once more."""
 
 
+_Peers = steps.ClockTicked | steps.PeerAppeared | steps.PeerVanished | steps.PeerHead | steps.BlocksArrived
+
+
 @define
 class _InHand:
     """The one block between the head and the next head."""
@@ -106,21 +109,16 @@ class NodeCore:
         match event:
             case steps.Started():
                 self._started(event, now)
-            case steps.ClockTicked():
-                self._emit(*self.sync.step(self.head_height, now.monotonic_ms))
             case steps.TransactionsArrived():
                 self._transactions_arrived(event)
-            case steps.PeerAppeared():
-                self._emit(self._head_message(event.peer))
-                if waiting := tuple(self.mempool.waiting()):
-                    self._emit(steps.GossipTransactions(transactions=waiting, only=event.peer))
-            case steps.PeerVanished():
-                self.sync.vanished(event.peer)
-            case steps.PeerHead():
-                self.sync.heard(event.peer, event.height)
-                self._emit(*self.sync.step(self.head_height, now.monotonic_ms))
-            case steps.BlocksArrived():
-                self.sync.arrived(event.peer, event.blocks, self.head_height, fetched=event.fetched)
+            case (
+                steps.ClockTicked()
+                | steps.PeerAppeared()
+                | steps.PeerVanished()
+                | steps.PeerHead()
+                | steps.BlocksArrived()
+            ):
+                self._keep_up(event)
                 self._emit(*self.sync.step(self.head_height, now.monotonic_ms))
             case steps.BlockWritten():
                 self._block_written(event)
@@ -132,6 +130,24 @@ class NodeCore:
                 self._halt(f"the signer refused the statement of height {event.height}: {event.reason}")
             case steps.CertificateWritten():
                 self._certificate_written(event, now)
+            case _:
+                assert_never(event)
+
+    def _keep_up(self, event: _Peers) -> None:
+        """What peers have, and what they are told when they appear."""
+        match event:
+            case steps.PeerAppeared():
+                self._emit(steps.GossipHead(height=self.head_height, only=event.peer))
+                if waiting := tuple(self.mempool.waiting()):
+                    self._emit(steps.GossipTransactions(transactions=waiting, only=event.peer))
+            case steps.PeerVanished():
+                self.sync.vanished(event.peer)
+            case steps.PeerHead():
+                self.sync.heard(event.peer, event.height)
+            case steps.BlocksArrived():
+                self.sync.arrived(event.peer, event.blocks, self.head_height, fetched=event.fetched)
+            case steps.ClockTicked():
+                pass
             case _:
                 assert_never(event)
 
@@ -182,9 +198,6 @@ class NodeCore:
     @property
     def head_height(self) -> int:
         return self.head.height if self.head is not None else 0
-
-    def _head_message(self, only: NodeKey | None = None) -> steps.GossipHead:
-        return steps.GossipHead(height=self.head_height, only=only)
 
     # --- transactions --------------------------------------------------------------------------------------------
 
@@ -240,7 +253,8 @@ class NodeCore:
         return self.head.block_hash
 
     def _build(self, wanted: consensus.BuildProposal, now: steps.Now) -> Proposal:
-        assert self.head is not None and self.own_key is not None
+        assert self.head is not None
+        assert self.own_key is not None
         picked = self.mempool.pick(wanted.height, BLOCK_TRANSACTIONS_MAX, BLOCK_BYTES_MAX)
         made = blocks.make_block(
             parent=self.head.header,
@@ -259,7 +273,8 @@ class NodeCore:
     # --- the road of one block -----------------------------------------------------------------------------------
 
     def _take(self, block: Block, transactions: tuple[Transaction, ...], certificate: Certificate | None) -> None:
-        assert self._in_hand is None and self.head is not None
+        assert self._in_hand is None
+        assert self.head is not None
         block_hash = blocks.block_hash(block.header)
         if block.header.height != self.head.height + 1 or block.header.parent != self.head.block_hash:
             self._halt(
