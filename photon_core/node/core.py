@@ -33,10 +33,11 @@ from attrs import define, field
 from photon_core.api import consensus
 from photon_core.api.chain import Block, Certificate, FinalityStatement, Proposal, StatementSignature, ValidatorSet
 from photon_core.api.errors import LocalProtocolError
-from photon_core.api.ids import ConsensusKey, Hash, NodeKey
+from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain import blocks
 from photon_core.chain.certificates import CertificateBuilder
 from photon_core.chain.transactions import Transaction
+from photon_core.exchange.market import MarketBroken
 
 from . import steps
 from .executor import Executed, Executor
@@ -278,8 +279,8 @@ class NodeCore:
         block_hash = blocks.block_hash(block.header)
         if block.header.height != self.head.height + 1 or block.header.parent != self.head.block_hash:
             self._halt(
-                f"block {block.header.height} ({block_hash.hex()}) has the parent {block.header.parent.hex()}, and this "
-                f"node's block {self.head.height} is {self.head.block_hash.hex()}: two certified chains exist"
+                f"block {block.header.height} ({block_hash.hex()}) has the parent {block.header.parent.hex()}, and "
+                f"this node's block {self.head.height} is {self.head.block_hash.hex()}: two certified chains exist"
             )
             return
         self._in_hand = _InHand(block, transactions, block_hash, certificate)
@@ -292,7 +293,11 @@ class NodeCore:
 
     def _block_written(self, event: steps.BlockWritten) -> None:
         hand = self._expect(event.height)
-        hand.executed = self.executor.execute(hand.block.header, hand.transactions)
+        try:
+            hand.executed = self.executor.execute(hand.block.header, hand.transactions)
+        except MarketBroken as error:  # skipping it would fork the chain from every node whose rule behaved
+            self._halt(f"block {event.height} cannot be executed: {error}")
+            return
         self.mempool.remove(t.id for t in hand.transactions)
         self._emit(steps.UpdateTree(height=event.height, changes=hand.executed.changes))
 

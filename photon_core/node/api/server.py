@@ -36,7 +36,7 @@ async def serve_api(app: ASGIApp, bind: str, task_status: trio.TaskStatus[str] =
             urls = await nursery.start(
                 lambda task_status: serve(app, config, shutdown_trigger=trio.sleep_forever, task_status=task_status)  # type: ignore[arg-type]  # hypercorn's own framework types
             )
-            task_status.started(urls[0].replace("//0.0.0.0:", "//127.0.0.1:"))  # noqa: S104 -- replaces, binds nothing
+            task_status.started(urls[0].replace("//0.0.0.0:", "//127.0.0.1:"))
     except* OSError as group:
         error = group.exceptions[0]
         raise UsageError(
