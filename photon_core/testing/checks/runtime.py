@@ -175,12 +175,12 @@ async def exec_gives_input_output_and_code(kit: RuntimeKit) -> None:
 
 async def environment_is_the_specs_alone(kit: RuntimeKit) -> None:
     spec = kit.spec("web", "env; echo END", env=(("COLOUR", "deep blue"),))
-    os.environ["PHOTON_CHECK_SECRET"] = "the agent's own"
+    os.environ["PHOTON_CHECK"] = "the agent's own"
     try:
         async with kit.leased(spec) as runtime:
             heard = await said(runtime, spec.id, b"END\n")
     finally:
-        del os.environ["PHOTON_CHECK_SECRET"]
+        del os.environ["PHOTON_CHECK"]
     assert b"COLOUR=deep blue\n" in heard
     assert b"PHOTON" not in heard
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 from attrs import evolve, frozen
@@ -30,9 +30,10 @@ FOREVER = "while :; do sleep 1000; done"
 class RuntimeKit:
     """`make` gives a runtime over the same home or engine each time: the second one is the agent after a restart.
 
-    `capabilities` are those of the runtime's record. `image` has a POSIX `sh` with `cat`, `echo`, `sleep`, `env`, `head`, `yes` and `mkfifo`. `serve(port)` is a command that accepts TCP
-    connections on all addresses, sends `greeting` to each, and goes on; `reach(host, port)` is one that ends with 0 when a
-    TCP connection was made and with anything else when not, within `reach_timeout_s`.
+    `capabilities` are those of the runtime's record. `image` has a POSIX `sh` with `cat`, `echo`, `sleep`, `env`,
+    `head`, `yes` and `mkfifo`. `serve(port)` is a command that accepts TCP connections on all addresses, sends
+    `greeting` to each, and goes on; `reach(host, port)` is one that ends with 0 when a TCP connection was made and
+    with anything else when not, within a few seconds.
     """
 
     make: Callable[[], Runtime]
@@ -63,7 +64,7 @@ class RuntimeKit:
                 await runtime.apply(desired(*specs))
             yield runtime
 
-    def spec(self, service: str, command: tuple[str, ...] | str, deployment: int = 1, **more: object) -> InstanceSpec:
+    def spec(self, service: str, command: tuple[str, ...] | str, deployment: int = 1, **more: Any) -> InstanceSpec:
         """A string is a shell's script."""
         argv = ("sh", "-c", command) if isinstance(command, str) else command
         spec = InstanceSpec(

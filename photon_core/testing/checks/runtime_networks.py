@@ -162,7 +162,7 @@ async def _reaches(kit: RuntimeKit, runtime: Runtime, of: InstanceId, host: str,
 
 
 async def _greeting(namespace: Namespace, port: int, size: int) -> bytes:
-    """What a server inside says; it may still be starting, so a refused connection is tried again until the deadline."""
+    """What a server inside says; it may still be starting, so a refused connection is tried again."""
     while True:
         try:
             connection = await namespace.connect("127.0.0.1", port)

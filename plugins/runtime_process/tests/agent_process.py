@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import trio
+
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
 from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext
@@ -37,8 +38,12 @@ async def act(home: Path, verb: str) -> None:
             case "remove":
                 await runtime.remove(LEASE)
         seen = await runtime.observe()
-        inside = {str(one.id): (await runtime.exec(one.id, ("sh", "-c", "id -u; unshare -Ur true"))).output.decode() for one in seen}
-        print(json.dumps({str(one.id): [one.state.value, one.since_ms, one.restarts, inside[str(one.id)]] for one in seen}), flush=True)
+        answer = {}
+        for one in seen:
+            inside = await runtime.exec(one.id, ("sh", "-c", "id -u; unshare -Ur true"))
+            answer[str(one.id)] = (one.state.value, one.since_ms, one.restarts, inside.output.decode())
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
         if verb == "apply":
             await trio.sleep_forever()
         nursery.cancel_scope.cancel()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from photon_core.api.runtime import IMAGES_OPTIONAL, NETWORK_AGENT, RuntimeContext
 from photon_core.testing.checks.runtime_kit import RuntimeKit
 from photon_runtime_process.config import Config

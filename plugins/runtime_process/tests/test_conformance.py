@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from photon_core.api.runtime import IMAGES_OPTIONAL, NETWORK_AGENT
 from photon_core.testing.checks.runtime import Check, checks_for
 from photon_core.testing.checks.runtime_kit import RuntimeKit

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+
 from photon_core.api.runtime import ExecResult, InstanceSpec, Runtime
 from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit
 from photon_runtime_process.runtime import ProcessRuntime
@@ -38,7 +41,7 @@ async def test_photons_folders_are_not_there(kit: RuntimeKit, home: Path) -> Non
     secret = home / "key"
     secret.write_text(SECRET)
     secret.chmod(0o644)
-    home.chmod(0o755)
+    home.chmod(0o755)  # noqa: ASYNC240 - once, in a test
     async with inside(kit) as run:
         assert secret.read_text() == SECRET  # readable by anybody outside, so it is not a matter of modes
         assert (await run(f"cat {secret}")).exit_code != 0
@@ -46,27 +49,33 @@ async def test_photons_folders_are_not_there(kit: RuntimeKit, home: Path) -> Non
         assert (await run("echo mine > file && cat file && cat /etc/os-release")).exit_code == 0
 
 
+@pytest.fixture
+def shown() -> Iterator[Path]:
+    """A folder of the host that everybody may read, with something in it that is not for everybody."""
+    path = Path(tempfile.mkdtemp(prefix="photon-shown-"))
+    path.chmod(0o755)
+    (path / "private").mkdir()
+    (path / "page").write_text("page")
+    (path / "private/key").write_text(SECRET)
+    yield path
+    shutil.rmtree(path)
+
+
 async def test_configured_paths_are_hidden_and_shown(
-    kit: RuntimeKit, home: Path, make: Callable[..., ProcessRuntime]
+    kit: RuntimeKit, shown: Path, make: Callable[..., ProcessRuntime]
 ) -> None:
-    shown = home.parent / f"{home.name}-shown"
-    (shown / "private").mkdir(parents=True)
-    (shown / "page").write_text("page")
-    (shown / "private/key").write_text(SECRET)
-    config = {"show": (str(shown),), "hide": (str(shown / "private"), "/etc/os-release")}
-    kit = evolve(kit, make=lambda: make(**config))
-    try:
-        async with inside(kit) as run:
-            assert (await run(f"cat {shown}/page")).output == b"page"
-            assert (await run(f"echo no > {shown}/page")).exit_code != 0
-            assert (await run(f"cat {shown}/private/key")).exit_code != 0
-            assert (await run("cat /etc/os-release")).output == b""
-            assert (await run(f"umount {shown}/private; cat {shown}/private/key")).exit_code != 0
-    finally:
-        for path in (shown / "private/key", shown / "page"):
-            path.unlink()
-        (shown / "private").rmdir()
-        shown.rmdir()
+    kit = evolve(kit, make=lambda: make(show=(str(shown),)))
+    async with inside(kit) as run:
+        assert (await run(f"cat {shown}/page")).output == b"page"
+        assert (await run(f"echo no > {shown}/page")).exit_code != 0
+        assert (await run(f"cat {shown}/private/key")).output == SECRET.encode()
+        assert (await run("cat /etc/os-release")).output != b""
+    hide = (str(shown / "private"), "/etc/os-release")
+    async with inside(evolve(kit, make=lambda: make(show=(str(shown),), hide=hide))) as run:
+        assert (await run(f"cat {shown}/page")).output == b"page"
+        assert (await run(f"cat {shown}/private/key")).exit_code != 0
+        assert (await run(f"umount {shown}/private; cat {shown}/private/key")).exit_code != 0
+        assert (await run("cat /etc/os-release")).output == b""
 
 
 async def test_host_processes_are_not_seen(kit: RuntimeKit) -> None:

@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import photon_core
-import photon_runtime_process
 import pytest
 import trio
 from attrs import evolve
+
+import photon_core
+import photon_runtime_process
 from photon_core.api.runtime import InstanceState, RuntimeFailure
-from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, echo_forever, desired, observed, said, until
+from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, desired, echo_forever, said, until
 from photon_runtime_process.folder import Folder
 from photon_runtime_process.launch import CannotIsolate
 from photon_runtime_process.runtime import ProcessRuntime
@@ -162,7 +163,7 @@ async def test_unwritable_limits_are_kept_and_a_too_large_file_is_refused(kit: R
         assert tail == b"0\n262144\n"
 
 
-# --- as an ordinary user ------------------------------------------------------------------------------------------------
+# --- as an ordinary user ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -177,14 +178,15 @@ def strangers_home() -> Iterator[Path]:
 def as_stranger() -> tuple[tuple[str, ...], dict[str, str]]:
     """Our own Python may lie in root's home: Debian's, with our libraries, does as well."""
     libraries = Path(trio.__file__).parent.parent
-    sources = [Path(module.__file__).parent.parent for module in (photon_core, photon_runtime_process) if module.__file__]
+    modules = (photon_core.__file__, photon_runtime_process.__file__)
+    sources = [Path(module).parent.parent for module in modules if module]
     path = ":".join(map(str, (*sources, libraries)))
     before = ("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "/usr/bin/python3", "-B")
     return before, {"PATH": "/usr/bin:/bin", "PYTHONPATH": path}
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else; everybody else ran all of this as such")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no python3 that a stranger can read")
 def test_all_of_it_works_for_an_ordinary_user(strangers_home: Path) -> None:
     before, env = as_stranger()
@@ -207,7 +209,8 @@ async def test_without_the_right_to_namespaces_it_says_what_to_do(
     home: Path, make: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A helper that reports what a kernel without them would say stands in for such a kernel."""
-    monkeypatch.setattr("photon_runtime_process.launch.BOOT", "print('{\"error\": \"not permitted\", \"step\": \"user namespace\"}')")
+    refusal = json.dumps({"error": "not permitted", "step": "user namespace"})
+    monkeypatch.setattr("photon_runtime_process.launch.BOOT", f"print({refusal!r})")
     with pytest.raises(CannotIsolate) as refused:
         await make().run()
     assert "user namespace: not permitted" in refused.value.what

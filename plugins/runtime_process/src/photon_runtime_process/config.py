@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 SHOWN = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store", "/gnu/store")
-"""What a workload sees of the host, read-only: programs, libraries and their settings, where Linux systems keep them."""
+"""What a workload sees of the host, read-only: programs, libraries and their settings."""
 
 UNUSED_UIDS = 1_879_048_192
 """The first id of the range that systemd's list of ids leaves unused; no file of a host belongs to one of these."""

@@ -1,15 +1,15 @@
 """A sandbox's folder: its layout, and what it says about who lives there.
 
-    HOME/sandboxes/<16 hex digits of the instance's id>/    0700
-        identity.json   whose it is; written by the agent before anything else
-        sandbox.json    which process is its helper: pid and start time; written by the helper's parent
-        workload.json   what became of the workload; written by the helper
-        control         the helper's socket
-        hosts           bound to /etc/hosts inside, rewritten in place
-        work/ tmp/      the workload's own: its current directory, /tmp
-        log/            its output, in segments
-        root/           where the helper builds the file tree, in its own mount namespace: always empty out here
-        helper.err      what the helper said when it could not go on
+HOME/sandboxes/<16 hex digits of the instance's id>/    0700
+identity.json   whose it is; written by the agent before anything else
+sandbox.json    which process is its helper: pid and start time; written by the helper's parent
+workload.json   what became of the workload; written by the helper
+control         the helper's socket
+hosts           bound to /etc/hosts inside, rewritten in place
+work/ tmp/      the workload's own: its current directory, /tmp
+log/            its output, in segments
+root/           where the helper builds the file tree, in its own mount namespace: always empty out here
+helper.err      what the helper said when it could not go on
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Launcher:
         identity = self.identity(folder)
         await trio.to_thread.run_sync(folder.prepare, instance, self.owner, identity.uid, identity.gid)
         label = f"{instance.service}-{instance.ordinal}"[:HOSTNAME_MAX]
-        return await self._start(folder, identity, label, probe=False)
+        return await self.start(folder, identity, label, probe=False)
 
     async def probe(self, scratch: Path) -> Launcher:
         """Tries all of it, in the way that will be used. Root may do without a user namespace, nobody else."""
@@ -93,17 +93,17 @@ class Launcher:
         identity = self.identity(folder)
         folder.prepare(PROBE_INSTANCE, self.owner, identity.uid, identity.gid)
         try:
-            await launcher._start(folder, identity, "probe", probe=True)
+            await launcher.start(folder, identity, "probe", probe=True)
         except CannotIsolate:
             if os.geteuid() != 0:
                 raise
             launcher = attrs.evolve(self, user_namespace=False)
-            await launcher._start(folder, identity, "probe", probe=True)
+            await launcher.start(folder, identity, "probe", probe=True)
         finally:
             folder.remove()
         return launcher
 
-    async def _start(self, folder: Folder, identity: Identity, label: str, *, probe: bool) -> Helper:
+    async def start(self, folder: Folder, identity: Identity, label: str, *, probe: bool) -> Helper:
         with folder.opened() as folder_fd, control_listener(folder_fd) as listener:
             plan = Plan(
                 folder_fd=folder_fd, listener_fd=listener.fileno(), label=label, uid=identity.uid, gid=identity.gid,

@@ -6,12 +6,15 @@ them; binding, listening and connecting happen here, without a further word with
 
 from __future__ import annotations
 
+import logging
 import socket
 
 import trio
 
 from photon_runtime_process.sandbox import Sandbox
 from photon_runtime_process.wire import ask
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 128
 
@@ -43,4 +46,6 @@ class SandboxNamespace:
 
     async def redirect(self, port: int) -> bool:
         answer, _ = await ask(self._sandbox.folder, {"op": "redirect", "port": port})
-        return bool(answer["ok"])
+        if answer["why"]:
+            log.info("no redirect in the sandbox of %s: %s", self._sandbox.instance, answer["why"])
+        return not answer["why"]

@@ -1,8 +1,8 @@
 """The runtime: compares what is desired of a lease with what lives in its home, and acts on the difference.
 
 Everything it knows is on disk (`folder.py`) and in the kernel; what is in memory here are locks and subscribers. A
-sandbox is a helper process and its folder, a workload is a child of the helper. Killing this process changes nothing for
-either: the next one finds the folders, sees which helpers live, and goes on.
+sandbox is a helper process and its folder, a workload is a child of the helper. Killing this process changes nothing
+for either: the next one finds the folders, sees which helpers live, and goes on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from photon_runtime_process.config import Config
 from photon_runtime_process.folder import SANDBOXES, Folder, Owner
 from photon_runtime_process.helper.workload import Life
 from photon_runtime_process.launch import Launcher
-from photon_runtime_process.limits import resource_limits
+from photon_runtime_process.limits import Cgroups, resource_limits
 from photon_runtime_process.logs import LogReader
 from photon_runtime_process.network import SandboxNamespace
 from photon_runtime_process.sandbox import Sandbox, kill
@@ -48,8 +48,8 @@ EVENTS_WAITING_MAX = 256
 GONE = "the sandbox was killed, and everything in it"
 
 WARNING = (
-    "runtime_process is for development: it runs a service's command and args as processes of this machine, in namespaces "
-    "of their own, WITHOUT the service's image; never offer it to strangers"
+    "runtime_process is for development: it runs a service's command and args as processes of this machine, in "
+    "namespaces of their own, WITHOUT the service's image; never offer it to strangers"
 )
 
 
@@ -60,7 +60,10 @@ class ProcessRuntime:
         config = context.config if isinstance(context.config, Config) else Config()
         self._context, self._config = context, config
         self._owner = Owner(chain_id=context.chain_id, agent=context.agent)
-        self._launcher = Launcher(owner=self._owner, config=config, hide=(str(context.home), *config.hide))
+        photon_home = os.environ.get("PHOTON_HOME", "")
+        hide = (str(context.home), *([photon_home] if photon_home else []), *config.hide)
+        self._launcher = Launcher(owner=self._owner, config=config, hide=hide)
+        self._cgroups = Cgroups(context.home)
         self._locks: dict[LeaseId, trio.Lock] = defaultdict(trio.Lock)
         self._starting = trio.CapacityLimiter(SANDBOXES_STARTING_MAX)
         self._subscribers: set[trio.MemorySendChannel[InstanceId]] = set()
@@ -89,9 +92,8 @@ class ProcessRuntime:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RuntimeFailure(
-                    f"another agent already runs workloads in {self._context.home}", "stop it, or give this one its own home"
-                ) from None
+                what = f"another agent already runs workloads in {self._context.home}"
+                raise RuntimeFailure(what, "stop it, or give this one its own home") from None
             yield
 
     async def _adopt(self, folder: Folder) -> None:
@@ -125,24 +127,24 @@ class ProcessRuntime:
 
     async def apply(self, desired: Desired) -> None:
         specs = {spec.id: spec for spec in desired.instances}
-        wanted = dict.fromkeys((*(instance for instance, _ in desired.sandboxes), *specs))
+        wanted = {spec.id: spec.resources for spec in desired.instances} | dict(desired.sandboxes)
         async with self._locks[desired.lease]:
             for instance, folder in self._folders(desired.lease):
                 if instance not in wanted:
                     await self._destroy(folder)
             failures: list[RuntimeFailure] = []
             async with trio.open_nursery() as nursery:
-                for instance in wanted:
-                    nursery.start_soon(self._converge_or_tell, instance, specs.get(instance), failures)
+                for instance, room in wanted.items():
+                    nursery.start_soon(self._converge_or_tell, instance, room, specs.get(instance), failures)
         if failures:
             raise failures[0]
 
     async def _converge_or_tell(
-        self, instance: InstanceId, spec: InstanceSpec | None, failures: list[RuntimeFailure]
+        self, instance: InstanceId, room: Resources, spec: InstanceSpec | None, failures: list[RuntimeFailure]
     ) -> None:
         """One instance that cannot be made does not stop its siblings."""
         try:
-            await self._converge(instance, spec)
+            await self._converge(instance, room, spec)
         except HelperMute as failure:
             helper = Folder.of(self._context.home, instance).helper()
             if helper:
@@ -151,7 +153,7 @@ class ProcessRuntime:
         except RuntimeFailure as failure:
             failures.append(failure)
 
-    async def _converge(self, instance: InstanceId, spec: InstanceSpec | None) -> None:
+    async def _converge(self, instance: InstanceId, room: Resources, spec: InstanceSpec | None) -> None:
         async with self._starting:
             folder = Folder.of(self._context.home, instance)
             before, helper = folder.life(), folder.helper()
@@ -160,20 +162,26 @@ class ProcessRuntime:
             else:
                 sandbox = Sandbox(instance, folder, await self._launcher.launch(folder, instance))
                 self._watch(sandbox)
+            resources = spec.resources if spec else room
+            in_cgroup = self._cgroups.put(
+                folder.path.name, sandbox.helper.pid, resources, self._config.pids_max
+            )
             if spec is None:
                 await sandbox.stop(self._config.stop_grace_ms)
                 return
             folder.write_hosts(spec.hosts)
-            await self._converge_workload(sandbox, spec, before)
+            limits = resource_limits(spec.resources, self._config.pids_max, in_cgroup=in_cgroup)
+            await self._converge_workload(sandbox, spec, before, limits)
 
-    async def _converge_workload(self, sandbox: Sandbox, spec: InstanceSpec, before: Life) -> None:
+    async def _converge_workload(
+        self, sandbox: Sandbox, spec: InstanceSpec, before: Life, limits: dict[str, int]
+    ) -> None:
         same = before.spec_digest == spec.spec_digest
         if same and sandbox.life.state == "running":
             return
         if not same and before.spec_digest:
             await sandbox.stop(self._config.stop_grace_ms)
             await trio.to_thread.run_sync(sandbox.folder.empty_work)
-        limits = resource_limits(spec.resources, self._config.pids_max, in_cgroup=False)
         await sandbox.start(spec, limits, before.restarts + 1 if same else 0)
 
     async def remove(self, lease: LeaseId) -> None:
@@ -191,6 +199,7 @@ class ProcessRuntime:
                 await sandbox.stop(self._config.stop_grace_ms)
             with trio.CancelScope(shield=True):
                 await kill(helper)
+        self._cgroups.drop(folder.path.name)
         await trio.to_thread.run_sync(folder.remove)
 
     # --- looking -----------------------------------------------------------------------------------------------------

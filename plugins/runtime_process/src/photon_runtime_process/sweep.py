@@ -2,8 +2,8 @@
 
     python -m photon_runtime_process.sweep HOME...
 
-`photon up` does it when it stops, and before it starts in a folder that a killed one left. It asks nobody, it kills; the
-folders stay for the next agent, or for whoever deletes the whole home. Needs no event loop.
+`photon up` does it when it stops, and before it starts in a folder that a killed one left. It asks nobody, it kills;
+the folders stay for the next agent, or for whoever deletes the whole home. Needs no event loop.
 """
 
 from __future__ import annotations

@@ -29,11 +29,14 @@ class HelperGone(RuntimeFailure):
 
 
 class HelperMute(HelperGone):
-    """It lives and does not answer. Its tenant can do that to it (prlimit(2) asks for the same user, not for power over
-    it), and harms nobody else: the runtime kills it, and the next apply makes the sandbox anew."""
+    """It lives and does not answer. Where agent and workload are one user, a tenant can do that (prlimit(2)).
+
+    It harms nobody else: the runtime kills the helper, and the next apply makes the sandbox anew.
+    """
 
     def __init__(self, waited_s: float) -> None:
-        RuntimeFailure.__init__(self, f"the sandbox's helper did not answer within {waited_s:g} s", "the next apply makes it anew")
+        what = f"the sandbox's helper did not answer within {waited_s:g} s"
+        RuntimeFailure.__init__(self, what, "nothing to do: the next apply makes it anew")
 
 
 def control_listener(folder_fd: int) -> socket.socket:
@@ -61,7 +64,8 @@ class Connection:
 
     async def receive(self, fds: int = 0) -> tuple[dict[str, Any], list[int]]:
         try:
-            packet, ancillary, _, _ = await self._end.recvmsg(PACKET_MAX, socket.CMSG_SPACE(fds * 4), socket.MSG_CMSG_CLOEXEC)
+            room = socket.CMSG_SPACE(fds * array.array("i").itemsize)
+            packet, ancillary, _, _ = await self._end.recvmsg(PACKET_MAX, room, socket.MSG_CMSG_CLOEXEC)
         except OSError:
             raise HelperGone from None
         if not packet:

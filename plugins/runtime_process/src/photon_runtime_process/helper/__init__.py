@@ -1,7 +1,7 @@
 """The helper: one small process per sandbox, alone with the workload in its namespaces.
 
-Theory of operation. The agent starts `python -I -S … main` once per sandbox and hands it a folder, a listening socket and
-a plan (`plan.py`). Three processes follow (`main.py`):
+Theory of operation. The agent starts `python -I -S … main` once per sandbox and hands it a folder, a listening socket
+and a plan (`plan.py`). Three processes follow (`main.py`):
 
     P0  stays outside. It writes the user namespace's id maps, writes down who the helper is, and ends.
     C   makes the namespaces (`isolate.py`) and ends; it exists only because a PID namespace begins with a child.

@@ -1,4 +1,4 @@
-"""The few system calls that the standard library of Python 3.11 lacks, by ctypes. Raises OSError with the call's name."""
+"""The few system calls that the standard library of Python 3.11 lacks, by ctypes. OSError has the call's name."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def pivot_root(new: str, old: str) -> None:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns_fd")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns_fd")]
 
 
 def restrict(target: str, *, read_only: bool, below: bool = True) -> None:

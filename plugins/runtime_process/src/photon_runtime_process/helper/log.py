@@ -26,7 +26,8 @@ class LogWriter:
     def __init__(self, folder_fd: int, limit_bytes: int) -> None:
         self._folder = os.open(LOG_DIR, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder_fd)
         self._segment_bytes = max(1, limit_bytes // SEGMENTS)
-        self._starts = sorted(int(name) for name in os.listdir(self._folder) if name.isdecimal())
+        names = os.listdir(self._folder)  # noqa: PTH208 - of an open folder: no path leads to it any more
+        self._starts = sorted(int(name) for name in names if name.isdecimal())
         newest = self._starts[-1] if self._starts else 0
         size = os.stat(segment_name(newest), dir_fd=self._folder).st_size if self._starts else 0
         self._fd, self._room = -1, 0

@@ -12,8 +12,8 @@
        "go" ──────────────────────────────────────────► serves
     prints, ends
 
-P0 prints one line of JSON: `{"pid", "start_time"}` or `{"error", "step"}`. The order matters where somebody may be killed
-in between: who the helper is stands in `sandbox.json` before P1 is let go, and P1 ends if P0 died before that.
+P0 prints one line of JSON: `{"pid", "start_time"}` or `{"error", "step"}`. The order matters where somebody may be
+killed in between: who the helper is stands in `sandbox.json` before P1 is let go, and P1 ends if P0 died before that.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Line:
 
     def hear(self) -> dict[str, Any]:
         packet = self._end.recv(PACKET_MAX)
-        value: dict[str, Any] = json.loads(packet or b'{"error": "the other side died without a word", "step": "start"}')
+        if not packet:
+            raise Failed("start", "a process of the helper died without a word")
+        value: dict[str, Any] = json.loads(packet)
         if "error" in value:
             raise Failed(value["step"], value["error"])
         return value

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 STATE_FILE = "sandbox.json"
 WORKLOAD_FILE = "workload.json"
@@ -57,8 +58,7 @@ def write_json(folder_fd: int, name: str, value: Mapping[str, object]) -> None:
 def start_time(pid: int) -> int:
     """In clock ticks since boot: with the pid it names a process for ever. 0 when there is none, or it is dead."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return 0
     return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])

@@ -1,8 +1,8 @@
 """The file tree that a workload sees: nothing, and then what is named.
 
 It is built upwards from an empty tmpfs instead of hiding parts of the host's tree: what nobody thought of is absent.
-Programs and libraries are bound in read-only; `/tmp`, `/run`, `/dev` and `/proc` are the sandbox's own, so no unix socket
-of the host can be reached by a path. `/etc/hosts` is a file of the agent, which rewrites it in place.
+Programs and libraries are bound in read-only; `/tmp`, `/run`, `/dev` and `/proc` are the sandbox's own, so no unix
+socket of the host can be reached by a path. `/etc/hosts` is a file of the agent, which rewrites it in place.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _show(root: Path, path: str) -> None:
         return  # a host has /lib64, or it has not
     target.parent.mkdir(parents=True, exist_ok=True)
     if stat.S_ISLNK(kind):  # /bin -> usr/bin
-        target.symlink_to(os.readlink(path))
+        target.symlink_to(Path(path).readlink())
         return
     if stat.S_ISDIR(kind):
         target.mkdir(exist_ok=True)
@@ -107,7 +107,7 @@ def _hosts(root: Path) -> None:
 def _etc_of_links(root: Path, etc: Path) -> None:
     behind = _inside(root, HOST_ETC)
     behind.mkdir()
-    names = os.listdir(etc) if etc.exists() else []
+    names = [child.name for child in etc.iterdir()] if etc.exists() else []
     if names:
         linux.mount(str(etc), str(behind), None, linux.MS_BIND | linux.MS_REC)
         linux.mount("tmpfs", str(etc), "tmpfs", QUIET, SMALL)

@@ -10,8 +10,8 @@ One request per connection, one packet each way (SOCK_SEQPACKET, JSON, file desc
 | `exec` | fds of `Start`, stdin, output | `exit_code` or `reason`, when it ended; killed when the agent hangs up |
 | `watch` | | an `event`, now and at each change of the workload's state |
 | `follow` | `offset` | an `event` once the log is longer than that; then the agent asks again |
-| `redirect` | `port` | `ok`, `why` |
-| `except` | `address`, `port` | `ok`: this target is no longer redirected |
+| `redirect` | `port` | `why` not, or nothing |
+| `except` | `address`, `port` | `why` not; this target is no longer redirected |
 
 The connections are the agent's alone: the socket lies in a folder that only it can enter. All the same everything is
 bounded, and a connection that errs loses itself only.
@@ -28,9 +28,9 @@ import socket
 import time
 from typing import Any
 
-from photon_runtime_process.helper import redirect
 from photon_runtime_process.helper.log import LogWriter
 from photon_runtime_process.helper.plan import Plan
+from photon_runtime_process.helper.redirect import Redirect
 from photon_runtime_process.helper.workload import Start, Workload, kill_all, spawn
 
 PACKET_MAX = 4096  # what is larger comes as a file descriptor
@@ -60,6 +60,7 @@ class Server:
         self.workload = Workload(plan)
         self.clients: dict[int, Client] = {}
         self.output = -1
+        self.redirect = Redirect()
         self.kill_at = 0.0
         self.selector = selectors.DefaultSelector()
         self.listener = socket.socket(fileno=plan.listener_fd)
@@ -139,9 +140,9 @@ class Server:
                 if self.log.end > int(request["offset"]):
                     self._tell_of_log(client)
             case "redirect":
-                client.answer(redirect.start(int(request["port"])))
+                client.answer({"why": self.redirect.to(int(request["port"]))})
             case "except":
-                client.answer(redirect.leave_alone(str(request["address"]), int(request["port"])))
+                client.answer({"why": self.redirect.leave(str(request["address"]), int(request["port"]))})
             case unknown:
                 raise ValueError(f"unknown op {unknown!r}")
 

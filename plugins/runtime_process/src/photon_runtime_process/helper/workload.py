@@ -3,8 +3,8 @@
     (none) --start--> running --exit--> exited --start--> running …
                \\--cannot--> failed --start--> running …
 
-Only the agent starts: whether and when a dead workload comes back is its decision. When the main process ends, all others
-in the sandbox are killed, as they would be if it were process 1 of a container.
+Only the agent starts: whether and when a dead workload comes back is its decision. When the main process ends, all
+others in the sandbox are killed, as they would be if it were process 1 of a container.
 """
 
 from __future__ import annotations
