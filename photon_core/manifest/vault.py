@@ -44,10 +44,11 @@ class Vault:
 
     def assign(self, version: Hash, deployment: int) -> None:
         """The chain gave this number to what was kept as new. Nothing happens when that was done before."""
-        new, path = self._new_path(version), self._path(deployment)
-        if new.exists():
-            new.replace(path)
-            sync_folder(self._folder)
+        try:
+            self._new_path(version).replace(self._path(deployment))
+        except FileNotFoundError:  # also when client and keeper do it at the same moment
+            return
+        sync_folder(self._folder)
 
     def put(self, deployment: int, manifest: Manifest) -> None:
         self._write(self._path(deployment), manifest)

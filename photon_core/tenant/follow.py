@@ -29,6 +29,8 @@ from . import steps
 from .delivery import RETRY_FIRST_S, RETRY_MAX_S, WORTH_RETRYING, Courier
 from .links import ProviderLinks
 
+BlockStream = AsyncGenerator[BlockEvents, None]
+"""What `NodeClient.events` is, so that it can be closed."""
 STEPS_WAITING_MAX = 64
 ASK_FIRST_S = 0.05
 """A process serves within a tenth of a second; who waits for it wants to know."""
@@ -52,7 +54,7 @@ class Follower:
         """Until the deployment has ended; closes the channel then."""
         async with self.sink, trio.open_nursery() as nursery:
             nursery.start_soon(self.links.start)  # while the bids come in
-            generator = cast("AsyncGenerator[BlockEvents, None]", self.node.events(self.from_height))
+            generator = cast("BlockStream", self.node.events(self.from_height))
             async with aclosing(generator) as blocks:
                 async for block in blocks:
                     for event in block.events:
