@@ -12,7 +12,7 @@ from photon_core.chain import blocks, codec
 from photon_core.chain.certificates import validators_hash
 from photon_core.chain.transactions import decode_transaction
 
-from .steps import CertifiedBlock
+from .steps import CertifiedBlock, FetchBlocks
 from .sync import FETCH_BLOCKS_MAX
 from .verifier import Verifier
 
@@ -43,11 +43,17 @@ async def answer(params: Any, read: ReadCertified) -> list[list[bytes]]:
     return found
 
 
-async def check(plain: Any, validators: ValidatorSet, chain_id: Hash, verifier: Verifier) -> tuple[CertifiedBlock, ...]:
-    """The blocks of an answer, each right by its certificate. PeerProtocolError for anything else."""
-    if type(plain) is not list or len(plain) > FETCH_BLOCKS_MAX:
-        raise PeerProtocolError(f"chain.blocks: expected a list of at most {FETCH_BLOCKS_MAX} blocks")
-    return tuple([await _check_one(pair, validators, chain_id, verifier) for pair in plain])
+async def check(
+    plain: Any, asked: FetchBlocks, validators: ValidatorSet, chain_id: Hash, verifier: Verifier
+) -> tuple[CertifiedBlock, ...]:
+    """The blocks of an answer: those asked for, each right by its certificate. PeerProtocolError otherwise."""
+    if type(plain) is not list or len(plain) > asked.count:
+        raise PeerProtocolError(f"chain.blocks: expected a list of at most {asked.count} blocks")
+    found = tuple([await _check_one(pair, validators, chain_id, verifier) for pair in plain])
+    for height, certified in enumerate(found, asked.from_height):
+        if certified.block.header.height != height:
+            raise PeerProtocolError(f"chain.blocks: block {certified.block.header.height} in the place of {height}")
+    return found
 
 
 async def _check_one(pair: Any, validators: ValidatorSet, chain_id: Hash, verifier: Verifier) -> CertifiedBlock:

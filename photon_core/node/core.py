@@ -26,17 +26,19 @@ slow (signatures, fsync, the tree) is an effect.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import assert_never
 
 from attrs import define, field
 
 from photon_core.api import consensus
 from photon_core.api.chain import Block, Certificate, FinalityStatement, Proposal, StatementSignature, ValidatorSet
-from photon_core.api.errors import LocalProtocolError
+from photon_core.api.errors import CodecError, LocalProtocolError
 from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain import blocks
 from photon_core.chain.certificates import CertificateBuilder
 from photon_core.chain.transactions import Transaction
+from photon_core.exchange.market import MarketBroken
 from photon_core.exchange.market import MarketBroken
 
 from . import steps
@@ -50,7 +52,7 @@ BLOCK_TRANSACTIONS_MAX = 2_000
 
 
 TELL_AGAIN_BLOCKS = 8
-"""Gossip may be lost when a peer is busy: what still waits after so many blocks is told once more."""
+"""Gossip may be lost when a peer is busy: what still waits after so many blocks is told again, the oldest first."""
 
 
 _Peers = steps.ClockTicked | steps.PeerAppeared | steps.PeerVanished | steps.PeerHead | steps.BlocksArrived
@@ -91,7 +93,8 @@ class NodeCore:
             raise LocalProtocolError(f"the first input must be Started, not {type(event).__name__}")
         if not self.halted:
             self._dispatch(event, now)
-            self._go_on(now)
+            if not self.halted:
+                self._go_on(now)
         elif isinstance(event, steps.TransactionsArrived) and event.ticket is not None:
             self._emit(self._answer_halted(event))
         effects, self._effects = tuple(self._effects), []
@@ -138,6 +141,7 @@ class NodeCore:
         """What peers have, and what they are told when they appear."""
         match event:
             case steps.PeerAppeared():
+                self.sync.appeared(event.peer)
                 self._emit(steps.GossipHead(height=self.head_height, only=event.peer))
                 if waiting := tuple(self.mempool.waiting()):
                     self._emit(steps.GossipTransactions(transactions=waiting, only=event.peer))
@@ -207,7 +211,7 @@ class NodeCore:
         for transaction in event.transactions:
             known = transaction.id in self.mempool
             refusal = self.executor.check(transaction) or self.mempool.add(
-                transaction, self.executor.sequence_of(transaction.sender), self.head_height
+                transaction, self.executor.standing_of(transaction.sender), self.head_height
             )
             refusals.append(refusal)
             if refusal is None and not known:
@@ -277,10 +281,12 @@ class NodeCore:
         assert self._in_hand is None
         assert self.head is not None
         block_hash = blocks.block_hash(block.header)
-        if block.header.height != self.head.height + 1 or block.header.parent != self.head.block_hash:
+        try:
+            blocks.check_header(block.header, self.head.header, self.validators)
+        except CodecError as error:
             self._halt(
-                f"block {block.header.height} ({block_hash.hex()}) has the parent {block.header.parent.hex()}, and "
-                f"this node's block {self.head.height} is {self.head.block_hash.hex()}: two certified chains exist"
+                f"block {block.header.height} ({block_hash.hex()}) cannot follow this node's block {self.head.height} "
+                f"({self.head.block_hash.hex()}), and both are certified: {error}"
             )
             return
         self._in_hand = _InHand(block, transactions, block_hash, certificate)
@@ -298,7 +304,7 @@ class NodeCore:
         except MarketBroken as error:  # skipping it would fork the chain from every node whose rule behaved
             self._halt(f"block {event.height} cannot be executed: {error}")
             return
-        self.mempool.remove(t.id for t in hand.transactions)
+        self.mempool.settle(hand.transactions, self.executor.standing_of)
         self._emit(steps.UpdateTree(height=event.height, changes=hand.executed.changes))
 
     def _tree_updated(self, event: steps.TreeUpdated, now: steps.Now) -> None:
@@ -353,11 +359,17 @@ class NodeCore:
         )
         self._in_hand = self._builder = None
         self._emit(steps.GossipHead(height=self.head.height))
-        if self.head.height % TELL_AGAIN_BLOCKS == 0 and len(self.mempool):
-            self._emit(steps.GossipTransactions(transactions=tuple(self.mempool.waiting())))
+        if self.head.height % TELL_AGAIN_BLOCKS == 0:
+            self._tell_again(self.head.height)
         self._step_engine(
             consensus.BlockFinal(height=self.head.height, block_hash=hand.block_hash, certificate=certificate), now
         )
+
+    def _tell_again(self, height: int) -> None:
+        self.mempool.expire(height)
+        old = tuple(islice(self.mempool.waiting_since(height - TELL_AGAIN_BLOCKS), BLOCK_TRANSACTIONS_MAX))
+        if old:
+            self._emit(steps.GossipTransactions(transactions=old))
 
     def _halt(self, reason: str) -> None:
         self.halted = reason

@@ -75,6 +75,8 @@ class Driver:
                 self._nursery.start_soon(self._verify_gossip)
                 self._nursery.start_soon(self._flush_often)
                 self._nursery.start_soon(self.observers.run)
+                if self.signer is not None:
+                    self.signer.raise_mark(self.storage.head.height)
                 self._step(self.storage.started())
                 task_status.started()
                 await self._step_for_ever()
@@ -115,6 +117,7 @@ class Driver:
                 self._nursery.start_soon(self._fetch, effect)
             case steps.Halt():
                 log.critical("this node takes no more blocks: %s", effect.reason)
+                self.storage.note_halt(effect.reason)
             case _:
                 assert_never(effect)
 
@@ -200,14 +203,18 @@ class Driver:
     async def _admit(self, transactions: Sequence[Transaction]) -> tuple[Refusal | None, ...]:
         ticket, event, box = next(self._tickets), trio.Event(), list[tuple[Refusal | None, ...]]()
         self._answers[ticket] = (event, box)
-        await self._send.send(steps.TransactionsArrived(transactions=tuple(transactions), ticket=ticket))
-        await event.wait()
+        try:
+            await self._send.send(steps.TransactionsArrived(transactions=tuple(transactions), ticket=ticket))
+            await event.wait()
+        finally:
+            del self._answers[ticket]
         return box[0]
 
     def _answer(self, effect: steps.Answer) -> None:
-        event, box = self._answers.pop(effect.ticket)
-        box.append(effect.refusals)
-        event.set()
+        if effect.ticket in self._answers:  # else the client has left
+            event, box = self._answers[effect.ticket]
+            box.append(effect.refusals)
+            event.set()
 
     async def _known_or_refused(self, transaction_id: Hash, refusal: Refusal) -> Submitted:
         """A transaction that is in a block already is not refused for its old sequence when it is sent again."""
@@ -282,7 +289,7 @@ class Driver:
                 max_reply_bytes=blocksync.ANSWER_BYTES_MAX,
                 channel=Channel.BULK,
             )
-            blocks = await blocksync.check(plain, self.core.validators, self.core.chain_id, self.verifier)
+            blocks = await blocksync.check(plain, effect, self.core.validators, self.core.chain_id, self.verifier)
         except PeerProtocolError as error:
             self._drop(effect.peer, error)
         except PeersError as error:

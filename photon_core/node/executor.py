@@ -19,7 +19,7 @@ from photon_core.chain.transactions import Transaction
 from photon_core.exchange.events import EVENT, Event, Receipt
 from photon_core.exchange.machine import BlockContext, Exchange
 
-from .mempool import Refusal
+from .mempool import Refusal, Standing
 
 Changes = tuple[tuple[bytes, bytes | None], ...]
 
@@ -64,8 +64,9 @@ class Executor:
         refused = self.exchange.check(transaction)
         return None if refused is None else Refusal(refused.code, refused.reason)
 
-    def sequence_of(self, sender: Address) -> int:
-        return self.exchange.sequence_of(sender)
+    def standing_of(self, sender: Address) -> Standing:
+        account = self.exchange.ledger.account(sender)
+        return Standing(sequence=account.sequence, balance_uptn=account.balance_uptn)
 
     def next_event_in_ms(self) -> int | None:
         """Market time until the next event falls due: as long in block time, while no step exceeds `max_gap`."""

@@ -66,9 +66,11 @@ def decode_frame(frame: bytes, chain_id: Hash) -> TransactionsMessage | HeadMess
     """Form only: signatures are still to be verified."""
     try:
         match codec.decode(frame, max_bytes=FRAME_BYTES_MAX, where="gossip"):
+            case [kind, _] if type(kind) is not int:
+                pass  # False is 0 to Python, and no kind of message
             case [Kind.TRANSACTIONS, list() as batch] if len(batch) <= BATCH_TRANSACTIONS_MAX:
                 return TransactionsMessage(tuple(decode_transaction(_bytes(raw), chain_id) for raw in batch))
-            case [Kind.HEAD, int() as height] if 0 <= height < HEIGHT_MAX and height is not True:
+            case [Kind.HEAD, height] if type(height) is int and 0 <= height < HEIGHT_MAX:
                 return HeadMessage(height)
     except CodecError as error:
         raise PeerProtocolError(f"gossip: {error}") from None

@@ -1,16 +1,18 @@
 """Transactions that wait for a block: bounded by count, by bytes and by sender, in order of arrival.
 
-Pure. A sender's transactions are admitted only without a gap in their sequence, so order of arrival is also the order
-of each sender's sequence, and a block can take from the front. What has become void meanwhile (expired, sequence used)
-is dropped when it is met, so that a block costs what is in it and not what waits.
+Pure. A sender's transactions are admitted only without a gap in their sequence and while its balance pays all their
+fees, so order of arrival is also the order of each sender's sequence, a block can take from the front, and nobody fills
+blocks with void transactions for nothing. After each block its senders are looked at (`settle`): what has become void
+leaves at once, and what is out of order because of it, too. What expires leaves when a block meets it, and by `expire`
+on nodes that make no blocks.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from photon_core.api.ids import Address, Hash
 from photon_core.chain.transactions import Transaction
@@ -19,6 +21,8 @@ TRANSACTIONS_MAX = 20_000
 BYTES_MAX = 32 * 2**20
 PER_SENDER_MAX = 1_000
 """One sender may fill a twentieth of the pool: enough for a batch, too little to shut others out."""
+
+NEVER = 2**64
 
 
 @frozen
@@ -29,12 +33,31 @@ class Refusal:
     reason: str
 
 
+@frozen(kw_only=True)
+class Standing:
+    """What the newest executed block says of a sender: the sequence of its next transaction, and what it owns."""
+
+    sequence: int
+    balance_uptn: int
+
+
+@define
+class _Queue:
+    """One sender's transactions, in order of their sequences, without a gap; never empty."""
+
+    waiting: OrderedDict[Hash, Transaction] = field(factory=OrderedDict)
+    next_sequence: int = 0
+    fees_uptn: int = 0
+
+
 class Mempool:
     def __init__(self) -> None:
-        self._waiting: OrderedDict[Hash, Transaction] = OrderedDict()
+        self._waiting: OrderedDict[Hash, tuple[int, Transaction]] = OrderedDict()
+        """With the height at which each came."""
+        self._queues: dict[Address, _Queue] = {}
         self._bytes = 0
-        self._next_sequence: dict[Address, int] = {}
-        self._per_sender: dict[Address, int] = {}
+        self._first_expiry = NEVER
+        """No transaction here expires before this height: until then nobody needs to look."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -42,69 +65,118 @@ class Mempool:
     def __contains__(self, transaction_id: Hash) -> bool:
         return transaction_id in self._waiting
 
-    def get(self, transaction_id: Hash) -> Transaction | None:
-        return self._waiting.get(transaction_id)
+    @property
+    def size_bytes(self) -> int:
+        return self._bytes
 
     def next_sequence(self, sender: Address, committed: int) -> int:
         """The sequence that the sender's next transaction must carry; `committed` is what the state has."""
-        return max(committed, self._next_sequence.get(sender, 0))
+        queue = self._queues.get(sender)
+        return committed if queue is None else max(committed, queue.next_sequence)
 
-    def add(self, transaction: Transaction, committed_sequence: int, height: int) -> Refusal | None:
+    def add(self, transaction: Transaction, standing: Standing, height: int) -> Refusal | None:
         """None when it was taken (or is here already). `height` is that of the newest block."""
         if transaction.id in self._waiting:
             return None
-        expected = self.next_sequence(transaction.sender, committed_sequence)
+        if (refusal := self._unfit(transaction, standing, height)) is not None:
+            return refusal
+        queue = self._queues.setdefault(transaction.sender, _Queue())
+        queue.waiting[transaction.id] = transaction
+        queue.next_sequence = transaction.sequence + 1
+        queue.fees_uptn += transaction.fee_uptn
+        self._waiting[transaction.id] = (height, transaction)
+        self._bytes += len(transaction.raw)
+        self._first_expiry = min(self._first_expiry, transaction.expires_height)
+        return None
+
+    def _unfit(self, transaction: Transaction, standing: Standing, height: int) -> Refusal | None:
+        queue = self._queues.get(transaction.sender, _Queue())
+        expected = max(standing.sequence, queue.next_sequence)
+        fees_uptn = queue.fees_uptn + transaction.fee_uptn
         if transaction.sequence != expected:
+            code = "stale-sequence" if transaction.sequence < expected else "sequence-gap"
             return Refusal(
-                "stale-sequence" if transaction.sequence < expected else "sequence-gap",
-                f"the sender's next sequence is {expected}, the transaction has {transaction.sequence}",
+                code, f"the sender's next sequence is {expected}, the transaction has {transaction.sequence}"
             )
         if transaction.expires_height <= height:
             return Refusal(
                 "expired", f"it expires at height {transaction.expires_height}, and the chain is at {height}"
             )
-        if self._per_sender.get(transaction.sender, 0) >= PER_SENDER_MAX:
+        if fees_uptn > standing.balance_uptn:
+            return Refusal(
+                "fee-unpayable",
+                f"the account has {standing.balance_uptn} uptn, its waiting fees with this one are {fees_uptn} uptn",
+            )
+        if len(queue.waiting) >= PER_SENDER_MAX:
             return Refusal(
                 "too-many-waiting", f"{PER_SENDER_MAX} transactions of this sender wait already; try again soon"
             )
         if len(self._waiting) >= TRANSACTIONS_MAX or self._bytes + len(transaction.raw) > BYTES_MAX:
             return Refusal("mempool-full", f"{len(self._waiting)} transactions wait already; try again soon")
-        self._waiting[transaction.id] = transaction
-        self._bytes += len(transaction.raw)
-        self._next_sequence[transaction.sender] = transaction.sequence + 1
-        self._per_sender[transaction.sender] = self._per_sender.get(transaction.sender, 0) + 1
         return None
 
     def pick(self, height: int, count_max: int, bytes_max: int) -> tuple[Transaction, ...]:
-        """For the block at `height`, from the front; what has expired is dropped on the way, the rest stays here."""
+        """For the block at `height`, from the front; the rest stays here, and so do these until `settle`."""
+        self.expire(height - 1)
         picked: list[Transaction] = []
-        expired: list[Hash] = []
         room = bytes_max
-        for transaction in self._waiting.values():
-            if transaction.expires_height < height:
-                expired.append(transaction.id)
-                continue
+        for _, transaction in self._waiting.values():
             if len(picked) == count_max or len(transaction.raw) > room:
                 break
             room -= len(transaction.raw)
             picked.append(transaction)
-        self.remove(expired)
         return tuple(picked)
 
-    def remove(self, transaction_ids: Iterable[Hash]) -> None:
-        """These are in a block, or void."""
-        for transaction_id in transaction_ids:
-            transaction = self._waiting.pop(transaction_id, None)
-            if transaction is None:
-                continue
-            self._bytes -= len(transaction.raw)
-            left = self._per_sender[transaction.sender] - 1
-            if left:
-                self._per_sender[transaction.sender] = left
-            else:
-                del self._per_sender[transaction.sender]
-                del self._next_sequence[transaction.sender]
+    def settle(self, transactions: Iterable[Transaction], standing_of: Callable[[Address], Standing]) -> None:
+        """These were in the newest block, which is executed."""
+        senders: dict[Address, None] = {}
+        for transaction in transactions:
+            self._remove(transaction)
+            senders[transaction.sender] = None
+        for sender in senders:
+            if sender in self._queues:
+                self._settle(sender, standing_of(sender).sequence)
+
+    def _settle(self, sender: Address, committed: int) -> None:
+        """Drops what was overtaken, and all that would be void because something before it is missing."""
+        waiting = tuple(self._queues[sender].waiting.values())
+        missing = waiting[0].sequence > committed
+        for transaction in waiting:
+            if missing or transaction.sequence < committed:
+                self._remove(transaction)
+
+    def expire(self, height: int) -> None:
+        """Drops what no block after `height` may have, and what the same sender has behind it."""
+        if height < self._first_expiry:
+            return
+        late = {t.sender: None for _, t in self._waiting.values() if t.expires_height <= height}
+        for sender in late:
+            expired = False
+            for transaction in tuple(self._queues[sender].waiting.values()):
+                expired = expired or transaction.expires_height <= height
+                if expired:
+                    self._remove(transaction)
+        self._first_expiry = min((t.expires_height for _, t in self._waiting.values()), default=NEVER)
+
+    def _remove(self, transaction: Transaction) -> None:
+        if self._waiting.pop(transaction.id, None) is None:
+            return
+        self._bytes -= len(transaction.raw)
+        queue = self._queues[transaction.sender]
+        del queue.waiting[transaction.id]
+        queue.fees_uptn -= transaction.fee_uptn
+        if queue.waiting:
+            queue.next_sequence = next(reversed(queue.waiting.values())).sequence + 1
+        else:
+            del self._queues[transaction.sender]
 
     def waiting(self) -> Iterator[Transaction]:
-        """In order of arrival: what is sent again to a peer that came back."""
-        return iter(self._waiting.values())
+        """In order of arrival: what is told to a peer that came back."""
+        return (transaction for _, transaction in self._waiting.values())
+
+    def waiting_since(self, height: int) -> Iterator[Transaction]:
+        """Those that came at this height or before, in order of arrival."""
+        for came, transaction in self._waiting.values():
+            if came > height:
+                return
+            yield transaction

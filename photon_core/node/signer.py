@@ -16,6 +16,7 @@ engines never share one.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from attrs import frozen
@@ -23,11 +24,11 @@ from attrs import frozen
 from photon_core.api import fields
 from photon_core.api.chain import FinalityStatement, StatementSignature
 from photon_core.api.consensus import Slot
-from photon_core.api.errors import PhotonError
+from photon_core.api.errors import CodecError, PhotonError
 from photon_core.chain import codec
 from photon_core.chain.certificates import sign_statement, statement_message
 from photon_core.chain.hashing import digest
-from photon_core.chain.keys import SigningKey
+from photon_core.chain.keys import KeyPurpose, SigningKey
 from photon_core.chain.wal import WriteAheadLog
 
 FINALITY, ENGINE = 0, 1
@@ -49,12 +50,31 @@ class SignedSlot:
 
 
 class Signer:
-    """Blocking: `sign` syncs the disk. One process per folder, which the write-ahead log's lock sees to."""
+    """Blocking: `sign` syncs the disk. Any thread may call. One process per folder, which the log's lock sees to."""
 
     def __init__(self, key: SigningKey, folder: Path) -> None:
+        if key.purpose is not KeyPurpose.CONSENSUS:
+            raise PhotonError(
+                code="wrong-key-purpose",
+                what="a validator signs with a consensus key only",
+                where=str(folder),
+                expected=str(KeyPurpose.CONSENSUS),
+                found=str(key.purpose),
+                remedy="Make the key with `photon validator init`: one key, one purpose.",
+            )
         self._key = key
+        self._turn = threading.Lock()
         self._log = WriteAheadLog(folder)
-        records = [codec.decode_record(SignedSlot, raw, _RECORD_BYTES_MAX) for raw in self._log.read_all()]
+        try:
+            records = [codec.decode_record(SignedSlot, raw, _RECORD_BYTES_MAX) for raw in self._log.read_all()]
+        except CodecError as error:
+            self._log.close()
+            raise PhotonError(
+                code="corrupt-folder",
+                what=f"this is no signer's memory: {error}",
+                where=str(folder),
+                remedy="Never go on with a part of it; make a new key with `photon validator init`.",
+            ) from None
         self._signed: dict[Slot, bytes] = {record.slot: record.digest for record in records}
         self._mark = max(self._log.below - 1, 0)
 
@@ -76,7 +96,9 @@ class Signer:
 
     def raise_mark(self, height: int) -> None:
         """A certificate for `height` was verified."""
-        if height > self._mark:
+        with self._turn:
+            if height <= self._mark:
+                return
             self._mark = height
             for slot in [slot for slot in self._signed if slot[0] <= height]:
                 del self._signed[slot]
@@ -84,6 +106,10 @@ class Signer:
                 self._log.forget(height + 1)
 
     def _take(self, slot: Slot, message: bytes) -> None:
+        with self._turn:
+            self._take_alone(slot, message)
+
+    def _take_alone(self, slot: Slot, message: bytes) -> None:
         wanted = digest(_DIGEST_DOMAIN, message)
         found = self._signed.get(slot)
         if found == wanted:

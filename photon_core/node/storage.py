@@ -21,6 +21,7 @@ from photon_core.api.ids import Hash
 from photon_core.api.market import Market
 from photon_core.chain import blocks, codec
 from photon_core.chain.block_log import BlockLog
+from photon_core.chain.files import write_atomically
 from photon_core.chain.genesis import Genesis, Rule, chain_id, genesis_header
 from photon_core.chain.state_store import BlockResult, StateStore
 from photon_core.chain.state_tree import StateTree
@@ -29,6 +30,7 @@ from photon_core.chain.transactions import Transaction, decode_transaction
 from photon_core.exchange.events import EVENT, Event, Outcome, Receipt
 from photon_core.exchange.genesis import initial_changes
 from photon_core.exchange.machine import Exchange
+from photon_core.exchange.market import MarketBroken
 
 from . import steps
 from .blocksync import CERTIFICATE_BYTES_MAX
@@ -39,6 +41,8 @@ OUTCOME_BYTES_MAX = 64 * 2**20
 """Receipts of one block, read back from our own disk."""
 FLUSH_KEYS = 20_000
 """So many changed keys are written before the next second is over: some ten MB of memory."""
+
+HALTED_FILE = "halted.txt"
 
 
 @frozen(kw_only=True)
@@ -52,6 +56,7 @@ class BlockOutcome:
 
 @define
 class Storage:
+    folder: Path
     genesis: Genesis
     log: BlockLog
     store: StateStore
@@ -74,22 +79,26 @@ class Storage:
             raise
         try:
             view = StateView(store)
+            _check_chain(log, genesis, folder)
             if store.height is None:
                 _write_genesis(store, view, genesis)
+            tree = StateTree.build(genesis.state_depth, view.scan())
+            _check_state(log, store, tree, folder)
             exchange = Exchange(view, genesis=genesis, market_for=market_for)
             header = genesis_header(genesis)
             storage = cls(
+                folder=folder,
                 genesis=genesis,
                 log=log,
                 store=store,
                 view=view,
                 chain_id=identity,
-                tree=StateTree.build(genesis.state_depth, view.scan()),
+                tree=tree,
                 executor=Executor(exchange, view),
                 head=steps.Head(header=header, block_hash=blocks.block_hash(header), certificate=None),
             )
             storage.notes += [log.note] if log.note else []
-            storage._catch_up(folder)
+            storage._catch_up()
         except BaseException:
             store.close()
             log.close()
@@ -110,27 +119,8 @@ class Storage:
 
     # --- replay --------------------------------------------------------------------------------------------------
 
-    def _catch_up(self, folder: Path) -> None:
-        stored = self.store.height or 0
-        certified = self.log.certified_height
-        if stored > certified:
-            raise PhotonError(
-                code="corrupt-folder",
-                where=str(folder),
-                what="the block log is shorter than the state made from it",
-                expected=f"blocks up to {stored}",
-                found=f"certified blocks up to {certified}",
-                remedy=f"Put the lost files back into {folder / 'blocks'}, or move {folder} away and sync anew.",
-            )
-        if stored and self.tree.root != (expected := self._certificate(stored).statement.state_root):
-            raise PhotonError(
-                code="corrupt-folder",
-                where=str(folder / "state"),
-                what=f"the state of block {stored} is damaged",
-                expected=f"state root {expected.hex()}",
-                found=self.tree.root.hex(),
-                remedy=f"Remove {folder / 'state'} (not the blocks beside it) and start again: it is made anew.",
-            )
+    def _catch_up(self) -> None:
+        stored, certified = self.store.height or 0, self.log.certified_height
         for height in range(stored + 1, certified + 1):
             self._replay(self._read_block(height), self._certificate(height))
         if certified:
@@ -142,7 +132,14 @@ class Storage:
 
     def _replay(self, block: Block, certificate: Certificate) -> None:
         transactions = self._transactions(block)
-        executed = self.executor.execute(block.header, transactions)
+        try:
+            executed = self.executor.execute(block.header, transactions)
+        except MarketBroken as error:
+            raise PhotonError(
+                code="market-broken",
+                what=f"block {block.header.height} cannot be executed: {error}",
+                remedy="Use the version of the market plugin that this chain runs; `photon plugin list`.",
+            ) from error
         own = FinalityStatement(
             chain_id=self.chain_id,
             height=block.header.height,
@@ -171,9 +168,7 @@ class Storage:
         return blocks.decode_block(raw)
 
     def _certificate(self, height: int) -> Certificate:
-        raw = self.log.read_certificate(height)
-        assert raw is not None, f"the block log said that it has a certificate for {height}"
-        return codec.decode_record(Certificate, raw, CERTIFICATE_BYTES_MAX)
+        return _certificate(self.log, height)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -186,6 +181,10 @@ class Storage:
 
     def write_certificate(self, certificate: Certificate) -> None:
         self.log.append_certificate(certificate.statement.height, codec.encode_record(certificate))
+
+    def note_halt(self, reason: str) -> None:
+        """Both sides of a contradiction, kept for people beside the blocks; the newest is enough."""
+        write_atomically(self.folder / HALTED_FILE, f"{reason}\n".encode())
 
     def update_tree(self, changes: Changes) -> Hash:
         return self.tree.update(changes)
@@ -271,6 +270,52 @@ class Storage:
             time_ms=header.time_ms,
             market_ms=outcome.market_ms,
             events=all_events(outcome.begin_events, outcome.receipts),
+        )
+
+
+def _certificate(log: BlockLog, height: int) -> Certificate:
+    raw = log.read_certificate(height)
+    assert raw is not None, f"the block log said that it has a certificate for {height}"
+    return codec.decode_record(Certificate, raw, CERTIFICATE_BYTES_MAX)
+
+
+def _check_chain(log: BlockLog, genesis: Genesis, folder: Path) -> None:
+    """The state store says itself whose it is; but it may have been removed, as its own errors advise."""
+    raw = log.read(1)
+    if raw is None:
+        return
+    expected, found = blocks.block_hash(genesis_header(genesis)), blocks.decode_block(raw).header.parent
+    if found != expected:
+        raise PhotonError(
+            code="wrong-chain",
+            where=str(folder),
+            what="this folder holds the blocks of another chain",
+            expected=f"a first block on genesis {expected.hex()}",
+            found=f"one on {found.hex()}",
+            remedy="Name another folder, or start with the genesis file that this one was made with.",
+        )
+
+
+def _check_state(log: BlockLog, store: StateStore, tree: StateTree, folder: Path) -> None:
+    """What the store says of its height is what was certified; before anybody reads a record of it."""
+    stored, certified = store.height or 0, log.certified_height
+    if stored > certified:
+        raise PhotonError(
+            code="corrupt-folder",
+            where=str(folder),
+            what="the block log is shorter than the state made from it",
+            expected=f"blocks up to {stored}",
+            found=f"certified blocks up to {certified}",
+            remedy=f"Put the lost files back into {folder / 'blocks'}, or move {folder} away and sync anew.",
+        )
+    if stored and tree.root != (expected := _certificate(log, stored).statement.state_root):
+        raise PhotonError(
+            code="corrupt-folder",
+            where=str(folder / "state"),
+            what=f"the state of block {stored} is damaged",
+            expected=f"state root {expected.hex()}",
+            found=tree.root.hex(),
+            remedy=f"Remove {folder / 'state'} (not the blocks beside it) and start again: it is made anew.",
         )
 
 

@@ -3,9 +3,11 @@
 Theory of operation
 -------------------
 Peers tell the heights that they have certificates for. While somebody is ahead of us, one fetch of a range is under way
-at a time; it goes to the peer that claims most, and a peer that answers with nothing, or not in time, is not asked
-again before it tells of a height once more. Blocks wait in a small buffer by height, each already verified by its
-certificate, so it does not matter who sent them: a block that is there is right.
+at a time. A peer that answers with nothing new, or not in time, has failed: it is not asked again before it tells of a
+height once more, and then only after peers that failed less often; a block that was of use clears its name. So one that
+claims much and gives nothing costs one time-out, not one for each claim, while anybody honest is there. Blocks wait in
+a small buffer by height, each already verified by its certificate, so it does not matter who sent them: a block that is
+there is right.
 """
 
 from __future__ import annotations
@@ -25,38 +27,51 @@ FETCH_TIMEOUT_MS = 15_000
 
 
 @define
+class _Peer:
+    """`height` is what it claims; 0 while it is not to be asked."""
+
+    height: int = 0
+    failures: int = 0
+
+
+@define
 class Sync:
-    heights: dict[NodeKey, int] = field(factory=dict)
+    _peers: dict[NodeKey, _Peer] = field(factory=dict)
     _buffer: dict[int, CertifiedBlock] = field(factory=dict)
     _asked: NodeKey | None = None
     _asked_at_ms: int = 0
 
     @property
     def best_height(self) -> int:
-        return max(self.heights.values(), default=0)
+        return max((peer.height for peer in self._peers.values()), default=0)
+
+    def appeared(self, peer: NodeKey) -> None:
+        self._peers[peer] = _Peer()
 
     def heard(self, peer: NodeKey, height: int) -> None:
-        self.heights[peer] = height
+        """Of a peer that has vanished meanwhile, nothing is kept."""
+        if peer in self._peers:
+            self._peers[peer].height = height
 
     def vanished(self, peer: NodeKey) -> None:
-        self.heights.pop(peer, None)
+        self._peers.pop(peer, None)
         if self._asked == peer:
             self._asked = None
 
     def arrived(self, peer: NodeKey, blocks: Iterable[CertifiedBlock], head: int, *, fetched: bool) -> None:
         """Keeps what is ahead of the head and within the buffer."""
-        got = 0
+        useful = False
         for certified in blocks:
             height = certified.block.header.height
-            got += 1
-            if head < height <= head + BUFFER_BLOCKS_MAX:
-                self._buffer.setdefault(height, certified)
-            if height > self.heights.get(peer, 0):
-                self.heights[peer] = height
+            if head < height <= head + BUFFER_BLOCKS_MAX and height not in self._buffer:
+                self._buffer[height] = certified
+                useful = True
+        if useful and peer in self._peers:
+            self._peers[peer].failures = 0
         if fetched and self._asked == peer:
             self._asked = None
-            if not got:
-                self.heights[peer] = 0  # it claimed to have them; believed again when it next tells of a height
+            if not useful:
+                self._failed(peer)
 
     def next_block(self, head: int) -> CertifiedBlock | None:
         for stale in [height for height in self._buffer if height <= head]:
@@ -68,13 +83,19 @@ class Sync:
         if self._asked is not None:
             if now_ms - self._asked_at_ms < FETCH_TIMEOUT_MS:
                 return ()
-            self.heights[self._asked], self._asked = 0, None
+            self._failed(self._asked)
+            self._asked = None
         first = head + 1
         while first in self._buffer:
             first += 1
-        ahead = [(height, peer) for peer, height in self.heights.items() if height >= first]
+        ahead = [(peer.failures, -peer.height, key) for key, peer in self._peers.items() if peer.height >= first]
         if not ahead or first > head + BUFFER_BLOCKS_MAX - FETCH_BLOCKS_MAX:
             return ()
-        height, peer = max(ahead)
-        self._asked, self._asked_at_ms = peer, now_ms
-        return (FetchBlocks(peer=peer, from_height=first, count=min(FETCH_BLOCKS_MAX, height - first + 1)),)
+        _, below, key = min(ahead)
+        self._asked, self._asked_at_ms = key, now_ms
+        return (FetchBlocks(peer=key, from_height=first, count=min(FETCH_BLOCKS_MAX, -below - first + 1)),)
+
+    def _failed(self, peer: NodeKey) -> None:
+        if peer in self._peers:
+            self._peers[peer].height = 0
+            self._peers[peer].failures += 1
