@@ -33,9 +33,11 @@ from photon_core.exchange.records import (
     Lease,
     OrderState,
 )
+from photon_core.exchange.refusals import bounded_text
 
 _DOUBLINGS_MAX = 62
 """Enough to pass any `reopen_backoff_max_ms`; counters of a group that nobody serves grow for ever."""
+_PAUSE_REASON_BYTES_MAX = 200
 _FAILURES = (CloseReason.FAULT, CloseReason.NO_MANIFEST)
 
 
@@ -116,6 +118,6 @@ def _order_again(run: Execution, group: Group, lease: Lease) -> None:
     reason = f"{what} in {failures} leases in a row"
     if lease.status_reason:
         reason = f"{reason}; the last: {lease.status_reason}"
-    reason = reason.encode()[:200].decode(errors="ignore")
+    reason = bounded_text(reason, _PAUSE_REASON_BYTES_MAX)
     run.ledger.put_group(evolve(group, state=GroupState.PAUSED, pause_reason=reason))
     run.emit(GroupPaused(group=GroupId(group.deployment, group.index), reason=reason))

@@ -219,7 +219,8 @@ def _market_ms(status: ChainStatus, block_time_ms: int, parameters: Parameters) 
 
 
 def _failed(transaction: ChainTransaction, refused: Refused, message: int, events: tuple[Event, ...]) -> Receipt:
+    refusal = refused.refusal
     return Receipt(
-        transaction_id=transaction.id, outcome=Outcome.FAILED, fee_uptn=transaction.fee_uptn, code=refused.code,
-        reason=refused.bounded_reason, message=message, events=events,
+        transaction_id=transaction.id, outcome=Outcome.FAILED, fee_uptn=transaction.fee_uptn, code=refusal.code,
+        reason=refusal.reason, message=message, events=events,
     )

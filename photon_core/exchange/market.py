@@ -26,7 +26,7 @@ from photon_core.exchange.records import (
     OrderState,
     Provider,
 )
-from photon_core.exchange.refusals import Code, Refused
+from photon_core.exchange.refusals import Code, Refused, bounded_text
 
 PHASE_BYTES_MAX = 32
 REASON_BYTES_MAX = 200
@@ -155,7 +155,7 @@ def _answer(
     if isinstance(answers[0], api.Refuse):
         if len(decisions) != 1:
             raise MarketBroken(order.id, "it refused a message, and decided something beside")
-        raise Refused(Code.MARKET, answers[0].reason[:REASON_BYTES_MAX])
+        raise Refused(Code.MARKET, answers[0].reason)
     _bounded_state(order.id, answers[0].bid_state)
     return answers[0], tuple(decision for decision in decisions if decision is not answers[0])
 
@@ -183,14 +183,14 @@ def _carry_out(run: Execution, order_id: OrderId, decisions: tuple[api.Decision,
                 run.ledger.put_bid(evolve(bid, market_state=_bounded_state(order_id, decision.state)))
             case api.Evict():
                 bid = _open_bid(run, order, decision.provider)
-                bids.release(run, bid, BidStatus.LOST, decision.reason[:REASON_BYTES_MAX])
+                bids.release(run, bid, BidStatus.LOST, bounded_text(decision.reason, REASON_BYTES_MAX))
                 bids.drop(run, order, bid.provider)
             case api.ForfeitShare():
                 _forfeit(run, order, decision)
             case api.Match():
                 _match(run, order, decision)
             case api.CloseUnmatched():
-                _expire(run, order, decision.reason[:REASON_BYTES_MAX])
+                _expire(run, order, bounded_text(decision.reason, REASON_BYTES_MAX))
             case _:
                 raise MarketBroken(order_id, f"it decided {decision!r}, which is not a decision")
 
@@ -222,12 +222,12 @@ def _forfeit(run: Execution, order: Order, decision: api.ForfeitShare) -> None:
     if not 0 <= decision.ppm <= bids.PPM:
         raise MarketBroken(order.id, f"forfeits {decision.ppm} ppm of a collateral")
     bid, forfeited = bids.forfeit_share(run, _open_bid(run, order, decision.provider), decision.ppm)
-    bids.release(run, bid, BidStatus.LOST, decision.reason[:REASON_BYTES_MAX], forfeited_uptn=forfeited)
+    bids.release(run, bid, BidStatus.LOST, bounded_text(decision.reason, REASON_BYTES_MAX), forfeited_uptn=forfeited)
 
 
 def _match(run: Execution, order: Order, decision: api.Match) -> None:
     bid = _open_bid(run, order, decision.provider)
-    if not 0 <= decision.price <= order.max_price:
+    if type(decision.price) is not int or not 0 <= decision.price <= order.max_price:
         raise MarketBroken(order.id, f"matched at {decision.price}, the order's limit is {order.max_price}")
     bids.end_order(run, order, OrderState.MATCHED, "another bid won", winner=bid.provider)
     leases.create(run, bid, decision.price)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 REASON_BYTES_MAX = 400
 
@@ -51,7 +51,9 @@ class Code(StrEnum):
 
 @frozen
 class Refusal:
-    code: Code
+    """As receipts and nodes carry it: `code` is plain text, since an enum's member is not what the codec takes."""
+
+    code: str = field(converter=str)
     reason: str
 
 
@@ -68,8 +70,9 @@ class Refused(Exception):
 
     @property
     def refusal(self) -> Refusal:
-        return Refusal(self.code, self.bounded_reason)
+        return Refusal(self.code, bounded_text(self.reason, REASON_BYTES_MAX))
 
-    @property
-    def bounded_reason(self) -> str:
-        return self.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+
+def bounded_text(text: str, bytes_max: int) -> str:
+    """As much of `text` as its field on the wire holds; a rule or a message may have made it of anything."""
+    return text.encode(errors="replace")[:bytes_max].decode(errors="ignore")

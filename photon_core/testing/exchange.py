@@ -31,10 +31,11 @@ from photon_core.api.market import (
     SetPhase,
 )
 from photon_core.api.resources import Resources, ResourceUnit
+from photon_core.chain.codec import decode, decode_record, encode, encode_record
 from photon_core.chain.genesis import Genesis, GenesisAccount, GenesisValidator, Rule, RuleKind, make_genesis
 from photon_core.exchange import genesis as exchange_genesis
 from photon_core.exchange import invariants
-from photon_core.exchange.events import Event, Outcome, Receipt
+from photon_core.exchange.events import EVENT, Event, Outcome, Receipt
 from photon_core.exchange.machine import BlockContext, BlockResult, Exchange
 from photon_core.exchange.messages import MESSAGE, CreateDeployment, Message, RegisterProvider
 from photon_core.exchange.parameters import Parameters
@@ -167,8 +168,11 @@ class World:
         result = self.exchange.execute(context, transactions)
         self.state.apply(result.changes)
         self.events += result.begin_events
+        for event in result.begin_events:
+            assert decode(encode(EVENT.to_plain(event)), max_bytes=2**20) == EVENT.to_plain(event)
         for receipt in result.receipts:
             self.events += receipt.events
+            assert decode_record(Receipt, encode_record(receipt), 2**20) == receipt
         self.blocks.append(result)
         self.check()
         return result

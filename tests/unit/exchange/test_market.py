@@ -20,7 +20,7 @@ from photon_core.api.market import (
     SetPhase,
     SetState,
 )
-from photon_core.exchange.events import OrderExpired
+from photon_core.exchange.events import BidEnded, OrderExpired
 from photon_core.exchange.market import MarketBroken
 from photon_core.exchange.messages import CloseDeployment, CreateBid, MarketMessage, UpdateProvider, WithdrawBid
 from photon_core.exchange.parameters import Parameters
@@ -209,3 +209,9 @@ def test_an_exception_in_a_rule_halts_with_the_orders_id() -> None:
     order = world.deploy()
     with pytest.raises(MarketBroken, match=r"1/0/0.*ZeroDivisionError"):
         world.send("alpha-op", MarketMessage(order=order, payload=b""))
+
+
+def test_a_rules_reason_is_cut_to_what_a_record_holds() -> None:
+    world = bid_in_scripted(Accept(), Evict(provider=ALPHA, reason="ß" * 1_000))
+    assert any(isinstance(event, BidEnded) and len(event.reason.encode()) == 200 for event in world.events)
+    world.reopened()

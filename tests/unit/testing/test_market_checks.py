@@ -1,0 +1,106 @@
+"""The kit for markets finds each fault that it is there to find, and lets a good rule through."""
+
+from collections.abc import Callable
+
+import pytest
+
+from photon_core.api.market import (
+    Accept,
+    BidOffered,
+    BidWithdrawn,
+    CloseUnmatched,
+    Decision,
+    MarketContext,
+    MarketEvent,
+    MarketProvider,
+    Match,
+    OrderView,
+    Refuse,
+    SetPhase,
+    SetState,
+)
+from photon_core.testing.checks.clauses import Subject, run_clause
+from photon_core.testing.checks.market import CLAUSES
+from photon_core.testing.exchange import LowestPrice
+
+
+def broken_clauses(make: Callable[[], object]) -> set[str]:
+    def factory(context: MarketContext) -> LowestPrice:
+        made = make()
+        assert isinstance(made, LowestPrice)
+        return made
+
+    record = MarketProvider(name="x", summary="x", factory=factory)
+    subject = Subject(full_name="market_x", record=record, config=None)
+    broken = set()
+    for clause in CLAUSES:
+        try:
+            run_clause(clause, subject)
+        except Exception:  # noqa: BLE001  # however it shows
+            broken.add(clause.id.removeprefix("market."))
+    return broken
+
+
+class Endless(LowestPrice):
+    def open(self, order: OrderView) -> tuple[Decision, ...]:
+        return ()
+
+
+class TakesAnyPrice(LowestPrice):
+    def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        return (Accept(),)
+
+
+class PrefersTheFirst(LowestPrice):
+    """Also when the first was withdrawn or lost."""
+
+    def on_due(self, order: OrderView, now_ms: int) -> tuple[Decision, ...]:
+        if not order.bids:
+            return (CloseUnmatched(reason="none"),)
+        return (Match(provider=order.bids[0].provider, price=order.bids[0].price),)
+
+
+class Remembers(LowestPrice):
+    def __init__(self) -> None:
+        self.offers = 0
+
+    def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        self.offers += 1
+        return (Accept(), SetState(state=bytes([self.offers])))
+
+
+class TwoAnswers(LowestPrice):
+    def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        return (Accept(), Refuse(reason="or not"))
+
+
+class RaisesAtPayloads(LowestPrice):
+    def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        if isinstance(event, BidOffered | BidWithdrawn):
+            return super().on_message(order, event, now_ms)
+        raise ValueError(event)
+
+
+class NeverDone(LowestPrice):
+    def on_due(self, order: OrderView, now_ms: int) -> tuple[Decision, ...]:
+        return (SetPhase(phase="again", deadline_ms=now_ms),)
+
+
+def test_a_good_rule_is_let_through() -> None:
+    assert broken_clauses(LowestPrice) == set()
+
+
+@pytest.mark.parametrize(
+    ("rule", "clause"),
+    [
+        (Endless, "opens_with_an_end"),
+        (TakesAnyPrice, "price_limit"),
+        (PrefersTheFirst, "ended_bids_do_not_win"),
+        (Remembers, "deterministic"),
+        (TwoAnswers, "keeps_the_contract"),
+        (RaisesAtPayloads, "payloads_are_answered"),
+        (NeverDone, "ends_without_bids"),
+    ],
+)
+def test_each_fault_is_found_by_the_clause_for_it(rule: type[LowestPrice], clause: str) -> None:
+    assert clause in broken_clauses(rule)
