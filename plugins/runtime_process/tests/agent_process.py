@@ -19,6 +19,7 @@ from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext
 from photon_runtime_process.config import Config
 from photon_runtime_process.runtime import ProcessRuntime
 
+LOOK_AROUND = "id -u; unshare -Ur true; cat /etc/hosts /etc/shown; ls -A /etc"
 SMALL = Resources(cpu_milli=100, memory_bytes=2**28, storage_bytes=2**28)
 LEASE = LeaseId(7, 0, 0)
 WEB = InstanceId(LEASE, "web", 0)
@@ -40,7 +41,7 @@ async def act(home: Path, verb: str) -> None:
         seen = await runtime.observe()
         answer = {}
         for one in seen:
-            inside = await runtime.exec(one.id, ("sh", "-c", "id -u; unshare -Ur true"))
+            inside = await runtime.exec(one.id, ("sh", "-c", LOOK_AROUND))
             answer[str(one.id)] = (one.state.value, one.since_ms, one.restarts, inside.output.decode())
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

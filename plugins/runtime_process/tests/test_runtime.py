@@ -205,6 +205,21 @@ def test_all_of_it_works_for_an_ordinary_user(strangers_home: Path) -> None:
     finish(third)
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can put another /etc before a process")
+def test_a_host_without_a_hosts_file_gets_one_inside(home: Path) -> None:
+    """As a fresh debootstrap is. Everything else in /etc is as outside."""
+    bare = "mount -t tmpfs none /etc && echo 'is there' > /etc/shown && exec \"$@\""
+    first = agent(home, "apply", "unshare", "--mount", "sh", "-c", bare, "sh", sys.executable)
+    inside = str(answer(first)["7/0/0/web/0"][3])
+    finish(first, signal.SIGKILL)
+    assert "127.0.0.1 localhost" in inside
+    assert inside.endswith("is there\nhosts\nshown\n")
+    last = agent(home, "remove")
+    assert answer(last) == {}
+    finish(last)
+
+
 async def test_without_the_right_to_namespaces_it_says_what_to_do(
     home: Path, make: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:

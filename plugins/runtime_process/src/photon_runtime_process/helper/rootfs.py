@@ -31,9 +31,9 @@ def enter(plan: Plan) -> None:
         _show(root, path)
     _devices(root)
     _processes(root)
-    _hosts(root)
     for path in plan.hide:
         _hide(root, path)
+    _hosts(root)  # last: it may put links in the place of /etc, and what they lead to is covered by now
     _close_behind()
 
 
@@ -101,7 +101,7 @@ def _hosts(root: Path) -> None:
     if not hosts.is_file() or hosts.is_symlink():  # a bare Debian has none, and the bound /etc is read-only
         _etc_of_links(root, etc)
     _bind(HOSTS_FILE, hosts)
-    linux.restrict(str(hosts), read_only=True)
+    linux.restrict(str(etc), read_only=True)
 
 
 def _etc_of_links(root: Path, etc: Path) -> None:
