@@ -34,6 +34,15 @@ SECTIONS: tuple[Section, ...] = (
         "For tenants: rent capacity",
         (
             Verb("validate", f"{_CLI}.validate:validate_command", "Check a deployment file and show what it means."),
+            Verb("search", f"{_CLI}.search:search_command", "Show who could take a deployment, and why others cannot."),
+            Verb("deploy", f"{_CLI}.deploy:deploy_command", "Deploy a file and wait until it serves.", ("create",)),
+            Verb("list", f"{_CLI}.status:list_command", "List your deployments."),
+            Verb("status", f"{_CLI}.status:status_command", "Show how a deployment is, and what it waits for."),
+            Verb("logs", f"{_CLI}.logs:logs_command", "Show what workloads print."),
+            Verb("deposit", f"{_CLI}.close:deposit_command", "Pay into a deployment."),
+            Verb("resume", f"{_CLI}.close:resume_command", "Order paused groups again."),
+            Verb("close", f"{_CLI}.close:close_command", "Close a deployment, see where its money went.", ("delete",)),
+            Verb("serve", f"{_CLI}.serve:serve_group", "Deliver manifests while you are away."),
         ),
     ),
     Section(
@@ -44,11 +53,15 @@ SECTIONS: tuple[Section, ...] = (
             Verb("node", f"{_CLI}.node:node_group", "Run a full node: it follows the chain and answers over HTTP."),
             Verb("validator", f"{_CLI}.node:validator_group", "Run a validator: a node with a vote."),
             Verb("genesis", f"{_CLI}.genesis:genesis_group", "Make a chain's genesis file, or look at one."),
+            Verb("up", f"{_CLI}.up.command:up_command", "Run a whole network on this machine."),
         ),
     ),
     Section(
         "The ledger",
-        (),
+        (
+            Verb("tx", f"{_CLI}.tx:tx_group", "Send transactions: transfers, or any messages."),
+            Verb("query", f"{_CLI}.query:query_group", "Ask a node: accounts, blocks, deployments, orders, leases."),
+        ),
     ),
     Section(
         "Keys, plugins, help",

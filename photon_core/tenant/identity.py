@@ -13,7 +13,7 @@ from pathlib import Path
 
 from photon_core.api.errors import PhotonError
 from photon_core.chain import keys
-from photon_core.chain.files import sync_folder, write_atomically
+from photon_core.chain.files import FolderLock, sync_folder, write_atomically
 from photon_core.chain.keys import SEED_BYTES, KeyPurpose, SigningKey
 
 FOLDER = "keeper"
@@ -38,3 +38,12 @@ def keeper_key(home: Path) -> SigningKey:
             found=f"{len(seed)} bytes", remedy="delete the file, then run `photon serve grant` for each owner",
         )
     return keys.from_seed(seed, KeyPurpose.NODE)
+
+
+def is_kept(home: Path) -> bool:
+    """Whether a keeper runs from this home."""
+    try:
+        FolderLock(home / FOLDER).release()
+    except PhotonError:
+        return True
+    return False

@@ -4,9 +4,9 @@ Theory of operation
 -------------------
 Level-triggered. A round compares, for each deployment whose manifest is kept, the active leases on chain with what this
 process has delivered, and starts a delivery for each difference; deliveries are idempotent and go on with back-off
-until they succeed, the lease ends, or the provider says that it never will. Rounds come at the start, after events of the
-chain that concern a deployment, when files appear in the home, and every `ROUND_S` whatever happens: so a crash, a lost
-event, a provider that lost its disk and a node that was away all heal by themselves.
+until they succeed, the lease ends, or the provider says that it never will. Rounds come at the start, after events that
+concern a deployment, when files appear in the home, and every `ROUND_S` whatever happens: so a crash, a lost event, a
+provider that lost its disk and a node that was away all heal by themselves.
 
 A provider that has no section confirms `awaiting-manifest`; the chain tells, and what was delivered counts no more.
 

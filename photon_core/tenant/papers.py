@@ -109,9 +109,9 @@ class KeptPapers:
         """Who has ever sent this home's keeper."""
         return tuple(bech32m.decode_address(path.stem) for path in sorted(self._folder.glob("photon1*.cbor")))
 
-    def grant(self, key: SigningKey) -> SignedAuthorization:
+    def grant(self, key: SigningKey, *, anew: bool = False) -> SignedAuthorization:
         """The owner's delegation, signed now unless there is one with more than half of its life left."""
-        paper = self.find(key.address)
+        paper = self.find(key.address) if not anew else None
         if paper is None or paper.authorization.expires_ms < self._now_ms() + DELEGATION_LIFETIME_MS // 2:
             paper = sign_authorization(key, Authorization(
                 chain_id=self._chain_id, owner_key=key.public, caller=self._caller, provider=EVERY_PROVIDER,

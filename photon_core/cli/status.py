@@ -1,0 +1,208 @@
+"""`photon list` and `photon status ID`: the tenant's deployments, and what one of them does or waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photon_core.cli.amounts import per_hour, ptn
+from photon_core.cli.frame import Facts, Human, Session, Table, pass_session
+from photon_core.cli.steps import endpoint_text, word
+from photon_core.cli.tenancy import Place, find_place, key_options, node_options
+
+if TYPE_CHECKING:
+    from photon_core.exchange.records import Lease
+    from photon_core.node.client import NodeClient
+    from photon_core.node.views import DeploymentDetail
+    from photon_core.tenant.money import MoneySummary
+    from photon_core.tenant.status import DeploymentStatus, GroupStatus
+
+
+@click.command("list")
+@click.option("--all", "closed_too", is_flag=True, help="Closed ones as well.")
+@click.option("--key", metavar="NAME", help="The account's key; not needed when the home has one only.")
+@node_options
+@pass_session
+def list_command(
+    session: Session, node: str | None, network: Path | None, key: str | None, closed_too: bool
+) -> None:
+    """List your deployments. Needs no passphrase.
+
+    \b
+    Examples:
+      photon list
+      photon list --all --output json
+    """
+    from photon_core.api.fields import to_json
+    from photon_core.exchange.records import DeploymentState
+
+    place = find_place(session, node, network)
+    owner = place.address(key)
+
+    async def work(node: NodeClient) -> tuple[DeploymentDetail, ...]:
+        return await node.deployments(owner)
+
+    found = [
+        detail for detail in place.run(work) if closed_too or detail.deployment.state is not DeploymentState.CLOSED
+    ]
+    rows = [
+        (
+            detail.deployment.id, word(detail.deployment.state),
+            ", ".join(f"{g.group.spec.name}: {word(g.group.state)}" for g in detail.groups),
+            ptn(detail.held_uptn), ptn(detail.earned_uptn),
+        )
+        for detail in found
+    ]
+    session.show(
+        {"deployments": [to_json(detail) for detail in found]},
+        Table(("id", "state", "groups", "held", "spent"), rows, "no deployment; make one: photon deploy FILE"),
+    )
+
+
+@click.command("status")
+@click.argument("deployment", type=int, metavar="ID")
+@click.option("--chain-only", is_flag=True, help="Do not ask the providers; needs no key.")
+@key_options
+@node_options
+@pass_session
+def status_command(
+    session: Session, deployment: int, node: str | None, network: Path | None, chain_only: bool, key: str | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Show how a deployment is: what the chain knows, what its providers say, and what it waits for.
+
+    Providers answer the owner only, so the key is needed; --chain-only leaves them out.
+
+    \b
+    Examples:
+      photon status 17
+      photon status 17 --chain-only --output json
+    """
+    place = find_place(session, node, network)
+    status = _look(place, deployment, None if chain_only else key or "", passphrase_file)
+    session.show(status_json(status), lambda: status_text(status))
+
+
+def _look(place: Place, deployment: int, key: str | None, passphrase_file: Path | None) -> DeploymentStatus:
+    """`key` None: without the providers' answers. Asks for no passphrase when there is nobody to ask."""
+    from photon_core.tenant.lookup import deployment_status
+
+    async def chain_view(node: NodeClient) -> DeploymentStatus:
+        return await deployment_status(node, deployment, None)
+
+    status = place.run(chain_view)
+    if key is None or not any(group.lease for group in status.groups):
+        return status
+    unlocked = place.unlock(key or None, passphrase_file)
+    return place.run_as_tenant(unlocked, lambda tenant: tenant.status(deployment))
+
+
+# --- showing ---------------------------------------------------------------------------------------------------------
+
+
+def status_json(status: DeploymentStatus) -> dict[str, object]:
+    """`detail` is what the chain has, as `photon query deployment` shows it."""
+    from photon_core.api.fields import to_json
+
+    return {
+        "detail": to_json(status.detail),
+        "groups": [
+            {
+                "name": group.detail.group.spec.name,
+                "standing": group.standing,
+                "says": group.says,
+                "lease": str(group.lease.id) if group.lease else None,
+                "report": to_json(group.report) if group.report else None,
+                "no_report": group.no_report or None,
+                "past": [to_json(lease) for lease in group.past],
+            }
+            for group in status.groups
+        ],
+        "money": money_json(status.money),
+    }
+
+
+def status_text(status: DeploymentStatus) -> Human:
+    from photon_core.api.bech32m import encode_address
+
+    deployment = status.detail.deployment
+    parts: list[str | Table | Facts] = [Facts([
+        ("deployment", deployment.id),
+        ("state", word(deployment.state)),
+        ("owner", encode_address(deployment.owner)),
+        ("version", deployment.version.hex()),
+        ("persist", deployment.persist),
+    ])]
+    for group in status.groups:
+        parts += _group_parts(group)
+    return [*parts, money_facts(status.money)]
+
+
+def _group_parts(group: GroupStatus) -> list[str | Table | Facts]:
+    from photon_core.api.bech32m import encode_address
+
+    lease, report = group.lease, group.report
+    facts: list[tuple[str, object]] = [("group", group.detail.group.spec.name), ("is", group.says)]
+    if lease is not None:
+        facts += [
+            ("lease", lease.id), ("provider", encode_address(lease.provider)), ("price", per_hour(lease.price)),
+            ("on chain", word(lease.status)),
+        ]
+    if group.no_report:
+        facts.append(("provider says", group.no_report))
+    if report is not None:
+        facts += [("reached at", endpoint_text(endpoint)) for endpoint in report.endpoints]
+        facts += [("refused", f"{r.service} → {r.name or r.address}:{r.port}, {r.count} times") for r in report.refused]
+        facts += [("note", note) for note in report.notes]
+    parts: list[str | Table | Facts] = [Facts(facts)]
+    if report is not None:
+        rows = [
+            (f"{service.name}/{instance.ordinal}", word(instance.phase), instance.restarts,
+             "" if instance.exit_code is None else instance.exit_code, instance.reason)
+            for service in report.services for instance in service.instances
+        ]
+        parts.append(Table(("instance", "phase", "restarts", "exit code", "reason"), rows, "no instance yet"))
+    if group.past:
+        parts.append(Table(
+            ("earlier lease", "provider", "ended", "paid", "collateral received"), list(map(_past_row, group.past))
+        ))
+    return parts
+
+
+def _past_row(lease: Lease) -> tuple[object, ...]:
+    from photon_core.api.bech32m import encode_address
+
+    return (
+        lease.id, encode_address(lease.provider), word(lease.close_reason), ptn(lease.paid_uptn),
+        ptn(lease.collateral_forfeited_uptn),
+    )
+
+
+def money_json(money: MoneySummary) -> dict[str, object]:
+    from photon_core.api.bech32m import encode_address
+
+    names = ("deposited", "paid", "owed", "bidders", "refunded", "held", "collateral_received", "fees", "unaccounted")
+    amounts: dict[str, object] = {f"{name}_uptn": getattr(money, f"{name}_uptn") for name in names}
+    return amounts | {
+        "leases": [
+            {
+                "lease": str(each.lease), "provider": encode_address(each.provider), "paid_uptn": each.paid_uptn,
+                "collateral_received_uptn": each.collateral_received_uptn,
+            }
+            for each in money.leases
+        ]
+    }
+
+
+def money_facts(money: MoneySummary) -> Facts:
+    """Every uptn of the deposit; parts that are nothing are left out."""
+    rows = (
+        ("deposited", money.deposited_uptn), ("paid to providers", money.paid_uptn),
+        ("owed to providers", money.owed_uptn), ("paid to bidders", money.bidders_uptn),
+        ("came back", money.refunded_uptn), ("still held", money.held_uptn),
+        ("collateral received", money.collateral_received_uptn), ("fees", money.fees_uptn),
+        ("unaccounted", money.unaccounted_uptn),
+    )
+    return Facts([(name, f"{ptn(uptn)} ({uptn} uptn)" if uptn else "") for name, uptn in rows])
