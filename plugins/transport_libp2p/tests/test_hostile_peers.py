@@ -119,6 +119,17 @@ async def test_streams_without_end(victim, attacker, proves_alive) -> None:
         await proves_alive(node)
 
 
+async def test_data_beyond_every_window_is_not_hoarded(victim, attacker, proves_alive) -> None:
+    async with victim(handshake_s=10.0) as node:
+        async with attacker(node, b"", protocol="/ipfs/ping/1.0.0") as peer:
+            header = struct.pack("!BBHII", 0, 0, 0, peer.stream.stream_id, 60_000)
+            with suppress(Exception):  # closed on it, as it should be
+                for _ in range(2000):
+                    await peer.connection._muxed._write_frame(header + bytes(60_000))
+            await peer.hears_the_end()
+        await proves_alive(node)
+
+
 async def test_new_process_of_a_peer_replaces_its_dead_link(victim, attacker) -> None:
     async with victim() as node, attacker(node, hello(instance=b"process1")) as former:
         await node.up(former.key)

@@ -30,6 +30,7 @@ async def test_a_libp2p_host_connects_identifies_and_pings(victim, proves_alive)
             await ping.write(b"p" * 32)
             assert await ping.read(32) == b"p" * 32
             await proves_alive(node)
+            await host.disconnect(peer_id)  # the library leaves the socket open otherwise
 
 
 async def test_links_are_up_and_down_in_less_than_a_second(make_transport) -> None:

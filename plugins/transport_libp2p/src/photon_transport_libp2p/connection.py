@@ -41,8 +41,22 @@ from .library import (
 STREAMS_MAX = 16
 """Streams of one connection that are being negotiated or served: the link's, and a few for identify and ping."""
 
+BUFFERED_BYTES_MAX = 2 * 1024 * 1024
+"""What a connection's streams may hold unread. A link's window is a quarter of it, and is read at once."""
+
 StreamHandler = Callable[["Connection", IMuxedStream], Awaitable[None]]
 Handlers = Mapping[TProtocol, StreamHandler]
+
+
+class BoundedYamux(Yamux):
+    """Yamux that holds no more than a bound. The library's own only warns of a peer that exceeds its windows."""
+
+    async def _read_data_body(self, length: int) -> bytes:
+        held = sum(map(len, self.stream_buffers.values()))
+        if held + length > BUFFERED_BYTES_MAX:
+            # The one exception that makes the library close the connection here.
+            raise trio.TooSlowError(f"{held + length} bytes that nobody has read")
+        return bytes(await super()._read_data_body(length))
 
 
 class Identity:
@@ -68,7 +82,8 @@ class Identity:
         peer_id: PeerId = secured.get_remote_peer()
         if dialled is not None and peer_id != peer_id_of(dialled):
             raise PeerProtocolError("the peer has another key than the one that was dialled")
-        muxed = await self._muxer.new_conn(secured, peer_id)
+        await self._muxer.select_transport(secured)
+        muxed = BoundedYamux(secured, peer_id, is_initiator=secured.is_initiator)
         return Connection(socket, muxed, node_key_of(peer_id), inbound=dialled is None)
 
 
