@@ -158,7 +158,7 @@ class SandboxNetworks(Protocol):
     """What a runtime with the capability NETWORK_AGENT is besides."""
 
     async def namespace(self, instance: InstanceId) -> Namespace:
-        """KeyError when there is no such sandbox."""
+        """KeyError when there is no such sandbox. Two answers are equal exactly while the sandbox is the same one."""
         ...
 
 

@@ -25,6 +25,12 @@ class SandboxNamespace:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SandboxNamespace) and self._sandbox.helper == other._sandbox.helper
+
+    def __hash__(self) -> int:
+        return hash(self._sandbox.helper)
+
     async def listener(self, address: str, port: int) -> socket.socket:
         fresh = await self._sandbox.fresh_socket()
         try:
