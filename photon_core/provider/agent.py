@@ -79,7 +79,9 @@ async def run_agent(
     stop_workloads: bool = False,
     task_status: trio.TaskStatus[RunningAgent] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """`started(RunningAgent)` once it has the chain in view and takes links. Waits for a node that does not answer yet.
+    """`started(RunningAgent)` once it has the chain in view and takes links, at addresses that are on chain.
+
+    Waits for a node that does not answer yet.
 
     `stop_workloads`: when it is cancelled nothing is left running, for networks that live and die on one machine.
     Raises PhotonError (not registered, wrong chain, damaged state) and RuntimeFailure for a set-up that cannot work.
@@ -99,6 +101,7 @@ async def run_agent(
             addresses = tuple([await transport.listen(address) for address in config.settings.listen])
             write_run_info(config.home, RunInfo(pid=os.getpid(), node_key=keys.node.public.hex(), addresses=addresses))
             try:
+                await announce(agent, config.settings, keys.node.public, addresses)
                 nursery.start_soon(keep_written, agent, config.folder)
                 http_port = agent.fabric.http_port if agent.fabric else 0
                 task_status.started(RunningAgent(agent=agent, addresses=addresses, http_port=http_port))

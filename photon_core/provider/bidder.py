@@ -1,7 +1,7 @@
 """Watches the open orders: each is judged when it appears and again when something changed, and bid on when it fits.
 
 One bid at a time, since each changes what is free and what can be spent: the inventory counts a bid from the moment it
-is sent. Why there is none is kept for each open order, for `photon provider status` and for tenants who ask.
+is sent. Why there is none is kept for the newest orders, for `photon provider status` and for tenants who ask.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .parts import AgentParts
 
 log = logging.getLogger(__name__)
 
-REASONS_MAX = 1_000
-"""Open orders whose reason is kept; a market with more has other places to look."""
+REASONS_MAX = 100
+"""Of the newest orders, open or over: what an operator or tenant asks about is recent."""
 
 
 class BidDesk:
@@ -50,7 +50,6 @@ class BidDesk:
         gone = [order for order in self._sent if order in seen or order not in open_now]
         for order in gone:
             del self._sent[order]
-        reasons: dict[OrderId, NoBid] = {}
         balance_uptn = view.balance_uptn
         for detail in view.orders:
             order = detail.order.id
@@ -62,10 +61,16 @@ class BidDesk:
             )
             why = await self._bid(detail, verdict) if isinstance(verdict, Offer) else verdict
             if why is None:
+                self.reasons.pop(order, None)
                 balance_uptn -= detail.order.collateral_uptn
-            elif len(reasons) < REASONS_MAX:
-                reasons[order] = why
-        self.reasons = reasons
+            else:
+                self._keep(order, why)
+
+    def _keep(self, order: OrderId, why: NoBid) -> None:
+        self.reasons.pop(order, None)
+        self.reasons[order] = why
+        while len(self.reasons) > REASONS_MAX:
+            del self.reasons[next(iter(self.reasons))]
 
     def _bidder(self, view: ChainView, balance_uptn: int) -> Bidder:
         options = self._parts.options

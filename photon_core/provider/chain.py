@@ -71,11 +71,12 @@ async def read_chain(node: NodeClient, provider_id: Address, operator: Address, 
             exit_code=3,
             remedy="run `photon provider register`, with the payee's key",
         )
+    orders = await node.open_orders()
     return ChainView(
         status=status,
         provider=provider,
         parameters=await node.parameters(),
-        leases=await node.leases(provider_id),
-        orders=await node.open_orders(),
+        orders=orders,
+        leases=await node.leases(provider_id),  # after the orders: what a bid turned into meanwhile is seen as one or both
         balance_uptn=(await node.account(operator)).balance_uptn,
     )

@@ -144,7 +144,7 @@ class Agent:
     async def _bids(self) -> None:
         sleeper = self.bell.sleeper()
         while True:
-            if self.view is not None and self.view.is_fresh(self._state.mark):
+            if await self._look_at_chain() and self.view is not None:  # of its own: an order's window may be short
                 try:
                     self.capacity = await self.parts.runtime.capacity()
                     await self.desk.look(self.view, self.capacity)
@@ -207,6 +207,8 @@ class Agent:
         except PhotonError as error:
             self.problem = error.what
             return False
+        if self.view is not None and view.height < self.view.height:
+            return self.view.is_fresh(self._state.mark)  # another task has looked meanwhile
         self.view, self.problem = view, ""
         fresh = view.is_fresh(self._state.mark)
         if not fresh:

@@ -24,6 +24,8 @@ TEXT_BYTES_MAX = 400
 def lease_report(agent: Agent, detail: LeaseDetail) -> LeaseReport:
     lease = detail.lease.id
     judgement = agent.judgements.get(lease) or Judgement(status=LeaseStatus.AWAITING_MANIFEST)
+    if judgement.status is LeaseStatus.AWAITING_MANIFEST and agent.section(lease) is not None:
+        judgement = Judgement(status=LeaseStatus.STARTING)  # delivered since the last pass
     fabric, notes = agent.fabric, []
     if detail.lease.state is not LeaseState.ACTIVE:
         notes.append(f"the lease is {detail.lease.state.name.lower()}: {detail.lease.close_reason.name.lower()}")
