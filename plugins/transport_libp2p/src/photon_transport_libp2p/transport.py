@@ -48,6 +48,10 @@ log = logging.getLogger(__name__)
 LINK_PROTOCOL = TProtocol("/photon/link/1")
 ANY_LOCAL_ADDRESS = "/ip4/127.0.0.1/tcp/0"
 LISTEN_BACKLOG = 256
+DIALLING_YOU = "this node is dialling you"
+LINKED_ALREADY = "there is a link already"
+ORDINARY = (DIALLING_YOU, LINKED_ALREADY)
+"""Refusals that are nobody's fault: both sides dialled."""
 LOGGED_MAX = 1024
 """Peers and addresses about which something was logged, and is not again."""
 
@@ -211,10 +215,10 @@ class Libp2pTransport:
         if hello.chain_id != self._chain_id:
             return f"this node is of the chain {self._chain_id.hex()[:16]}, you said {hello.chain_id.hex()[:16]}"
         if peer in self._hello_on_its_way and self.key < peer:
-            return "this node is dialling you"
+            return DIALLING_YOU
         former = self._links.get(peer)
         if former is not None and not self._replaces(peer, link, hello, former):
-            return "there is a link already"
+            return LINKED_ALREADY
         if former is None:
             return self._gate.refusal(self._admission(peer), network_of(link.connection.host))
         return None if self._admission(peer) is not Standing.REFUSED else "not admitted"
@@ -320,13 +324,16 @@ class Libp2pTransport:
         self, peer: NodeKey, address: str, connection: Connection, wanted: _Wanted, attempt: _Attempt
     ) -> None:
         stream = await connection.open(LINK_PROTOCOL)
+        if peer in self._links:  # the peer was quicker
+            attempt.started(LINKED_ALREADY)
+            return
         link = Link(connection, stream, self._config)
         link.machine.hello(self._chain_id, self._instance, self._admission(peer).value)
         self._hello_on_its_way.add(peer)
         await link.flush()
         hello = await link.read_hello()
         self._hello_on_its_way.discard(peer)
-        refusal = f"refused: {hello.reason}" if isinstance(hello, Bye) else self._refusal(peer, link, hello)
+        refusal = hello.reason if isinstance(hello, Bye) else self._refusal(peer, link, hello)
         if wanted.stopped:
             refusal = "not wanted any more"
         if refusal is not None or isinstance(hello, Bye):
@@ -335,7 +342,9 @@ class Libp2pTransport:
         await self._run_link(peer, link, hello, address, attempt)
 
     def _log_once(self, what: object, message: str, *arguments: object) -> None:
-        if what not in self._logged and len(self._logged) < LOGGED_MAX:
+        if arguments[-1] in ORDINARY:
+            log.debug(message, *arguments)
+        elif what not in self._logged and len(self._logged) < LOGGED_MAX:
             self._logged.add(what)
             log.warning(message, *arguments)
 
