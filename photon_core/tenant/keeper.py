@@ -84,6 +84,8 @@ class Keeper:
     _delivered: dict[LeaseId, float] = field(factory=dict)
     """When, by trio's clock."""
     _running: dict[LeaseId, trio.CancelScope] = field(factory=dict)
+    _again: dict[LeaseId, None] = field(factory=dict)
+    """Running deliveries that are not the last."""
     _told: dict[object, str] = field(factory=dict)
     _due: dict[int, None] = field(factory=dict)
     """Deployments to look at before the next full round."""
@@ -123,6 +125,8 @@ class Keeper:
                 self._concern(lease.deployment)
             case events.LeaseStatusChanged(lease=lease, status=LeaseStatus.AWAITING_MANIFEST):
                 self._delivered.pop(lease, None)
+                if lease in self._running:  # what is under way may have arrived before the provider lost it
+                    self._again[lease] = None
                 self._concern(lease.deployment)
             case events.LeaseClosing(lease=lease):
                 self._delivered.pop(lease, None)
@@ -218,7 +222,8 @@ class Keeper:
             with scope:
                 async with self._at_once:
                     delivered = await self.courier.deliver_patiently(lease.id)
-                self._delivered[lease.id] = trio.current_time()
+                if lease.id not in self._again:
+                    self._delivered[lease.id] = trio.current_time()
                 self._told.pop(lease.id, None)
                 if delivered.news:
                     self.tell(f"lease {lease.id}: manifest delivered and checked")
@@ -226,6 +231,9 @@ class Keeper:
             self._tell_once(lease.id, f"lease {lease.id}: {error}")  # tried again in the next round
         finally:
             self._running.pop(lease.id, None)
+            if lease.id in self._again:
+                del self._again[lease.id]
+                self._concern(lease.id.deployment)
 
     async def _paused(self, group: Group) -> None:
         name = f"{group.deployment}/{group.index}"

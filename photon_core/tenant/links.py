@@ -53,7 +53,7 @@ class ProviderLinks:
             return self._peers
 
     @asynccontextmanager
-    async def to(self, provider: Provider, *, timeout_s: float = LINK_TIMEOUT_S) -> AsyncIterator[ProviderLink]:
+    async def to(self, provider: Provider) -> AsyncIterator[ProviderLink]:
         """A link for as long as the block lasts. ProviderUnreachable when there is none in time."""
         peers, peer = await self.start(), provider.node_key
         self._users[peer] += 1
@@ -61,7 +61,7 @@ class ProviderLinks:
             if self._users[peer] == 1 or peers.link(peer) is None:
                 peers.transport.dial(peer, provider.addresses)
             try:
-                await peers.wait_link(peer, timeout_s)
+                await peers.wait_link(peer, LINK_TIMEOUT_S)
             except CallTimeout as error:
                 raise ProviderUnreachable(provider.id, provider.addresses, str(error)) from None
             yield ProviderLink(peers, provider)

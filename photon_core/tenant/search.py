@@ -35,7 +35,7 @@ def candidates(
         Candidate(provider=provider, reasons=(
             *_lacks(dict(provider.attributes), attributes),
             *(("is not among the providers that the order allows",) if allowed and provider.id not in allowed else ()),
-            *((f"is left out until the next update: an earlier lease closed for {_word(left_out[provider.id].name)}",)
+            *((f"is left out until an update or a resume: an earlier lease closed for {_word(left_out[provider.id].name)}",)
               if provider.id in left_out else ()),
             *(() if provider.addresses else ("has no address where a tenant could dial it",)),
         ))

@@ -1,7 +1,7 @@
-"""A chain that is a real exchange in memory, and a provider's gateway on a real link, with stand-ins only between.
+"""A provider's gateway on a real link, over a chain that is a real exchange in memory (`FakeChain`).
 
-`chain` is a `NodeClient` that answers from the exchange without HTTP; `gateway` serves the methods of `peers.methods` over
-`transport_memory`, and checks authorizations and section hashes as an agent does.
+`alpha` serves the methods of `peers.methods` over `transport_memory`, and checks authorizations and section hashes as
+an agent does.
 """
 
 
@@ -10,19 +10,12 @@ import trio
 
 from photon_core import sdl
 from photon_core.api import fields
-from photon_core.api.chain import Header
 from photon_core.api.transport import TransportContext
 from photon_core.chain import keys
-from photon_core.chain.genesis import chain_id as chain_id_of
 from photon_core.chain.keys import KeyPurpose
-from photon_core.chain.transactions import decode_transaction
-from photon_core.exchange.messages import ConfirmLeases, CreateBid, RegisterProvider, StatusChange, Transfer
-from photon_core.exchange.parameters import Parameters
-from photon_core.exchange.records import UPTN_PER_PTN, LeaseStatus
+from photon_core.exchange.messages import RegisterProvider
+from photon_core.exchange.records import LeaseStatus
 from photon_core.manifest.versions import section_hash
-from photon_core.node import answers
-from photon_core.node.client import NodeClient
-from photon_core.node.views import BlockDetail, BlockEvents, NodeStatus, Submitted
 from photon_core.peers.authorization import Demand, Scope, check_authorization
 from photon_core.peers.errors import Refusal
 from photon_core.peers.methods import (
@@ -38,7 +31,8 @@ from photon_core.peers.methods import (
 from photon_core.peers.requests import Peers, everyone
 from photon_core.tenant.client import open_tenant
 from photon_core.tenant.papers import unix_ms
-from photon_core.testing.exchange import World, address
+from photon_core.testing.exchange import address
+from photon_core.testing.fakes.chain import FakeChain
 
 FILE = """\
 version: "2.0"
@@ -59,115 +53,8 @@ deployment:
 """
 
 
-class Chain(NodeClient):
-    """What a node answers, out of an exchange in this process. A submitted transaction is a block at once."""
-
-    def __init__(self) -> None:
-        super().__init__("http://in-memory")
-        self.world = World(Parameters())
-        self.chain_id = chain_id_of(self.world.genesis)
-        self.told: list[BlockEvents] = []
-        self.submitted: dict[bytes, Submitted] = {}
-        self.before_submit = lambda raw: None
-        self._news = trio.Event()
-        self._execute = self.world.block
-        self.world.block = self._block
-
-    def _block(self, step_ms=1, transactions=()):
-        result = self._execute(step_ms, transactions)
-        happened = result.begin_events + tuple(e for receipt in result.receipts for e in receipt.events)
-        self.told.append(BlockEvents(
-            height=self.world.exchange.height, block_hash=bytes(32), time_ms=self.world.time_ms,
-            market_ms=self.world.now_ms, events=happened,
-        ))
-        self._news.set()
-        self._news = trio.Event()
-        return result
-
-    # --- NodeClient ---
-
-    async def status(self):
-        return NodeStatus(
-            version="0", chain_id=self.chain_id, chain_name="test", height=self.world.exchange.height,
-            block_hash=bytes(32), block_time_ms=self.world.time_ms, market_ms=self.world.now_ms, state_root=bytes(32),
-            best_height=self.world.exchange.height, node_key=bytes(32), addresses=(), peers=0, validator=False,
-        )
-
-    async def parameters(self):
-        return self.world.parameters
-
-    async def submit(self, transactions, *, wait_s=0.0):
-        return tuple(self._submit(raw) for raw in transactions)
-
-    def _submit(self, raw):
-        self.before_submit(raw)
-        transaction = decode_transaction(raw, self.chain_id)
-        if refused := self.world.exchange.check(transaction):
-            return Submitted(id=transaction.id, status="refused", code=refused.code, reason=refused.reason)
-        (receipt,) = self.world.block(1, [transaction]).receipts
-        answer = Submitted(
-            id=transaction.id, status="committed", height=self.world.exchange.height, receipt=receipt
-        )
-        self.submitted[transaction.id] = answer
-        return answer
-
-    async def transaction(self, transaction_id):
-        return self.submitted.get(transaction_id)
-
-    async def block(self, height="latest"):
-        header = Header(height=height, time_ms=0, parent=bytes(32), transactions_root=bytes(32),
-                        validators_hash=bytes(32), proposer=bytes(32))
-        ids = tuple(s.id for s in self.submitted.values() if s.height == height)
-        return BlockDetail(header=header, block_hash=bytes(32), transaction_ids=ids)
-
-    async def account(self, account):
-        return self.world.exchange.ledger.account(account)
-
-    async def provider(self, provider):
-        return self.world.exchange.ledger.find_provider(provider)
-
-    async def providers(self):
-        found = [await self.provider(address(name)) for name in ("alpha", "beta")]
-        return tuple(provider for provider in found if provider is not None)
-
-    async def deployment(self, deployment):
-        return answers.deployment_detail(self.world.exchange.ledger, deployment)
-
-    async def deployments(self, owner):
-        numbers = range(1, self.world.exchange.ledger.status.next_deployment)
-        details = [await self.deployment(number) for number in numbers]
-        return tuple(d for d in details if d.deployment.owner == owner)
-
-    async def lease(self, lease):
-        return answers.lease_detail(self.world.exchange.ledger, lease)
-
-    async def events(self, from_height):
-        while True:
-            news = self._news
-            for block in [b for b in self.told if b.height >= from_height]:
-                from_height = block.height + 1
-                yield block
-            await news.wait()
-
-    # --- people ---
-
-    def give(self, account, amount_uptn=100 * UPTN_PER_PTN):
-        self.world.must("stranger", Transfer(to=account, amount_uptn=amount_uptn))
-
-    def bid(self, order, name, price=10**9):
-        self.world.must(f"{name}-op", CreateBid(order=order, price=price))
-
-    def end_bidding(self):
-        self.world.pass_time(self.world.parameters.bidding_window_ms)
-
-    def confirm(self, name, lease, status, reason=""):
-        self.world.must(f"{name}-op", ConfirmLeases(
-            height=self.world.exchange.height, changes=(StatusChange(lease=lease, status=status, reason=reason),)
-        ))
-
-
 class Gateway:
-    """A provider's end of the link. `reports` is what it says of each lease; `refuse_with` makes it refuse deliveries."""
+    """A provider's end of the link. `reports`: what it says of each lease; `refuse_with`: what it refuses with next."""
 
     def __init__(self, chain, name, make_transport):
         self.chain, self.name, self.provider = chain, name, address(name)
@@ -260,7 +147,7 @@ def make_transport():
 
 @pytest.fixture
 async def chain():
-    async with Chain() as chain:
+    async with FakeChain() as chain:
         yield chain
 
 
