@@ -193,8 +193,8 @@ def register_command(session: Session, node_url: str | None, passphrase_file: Pa
 def start_command(session: Session, stop_workloads: bool, passphrase_file: Path | None) -> None:
     """Run the agent in the foreground until Ctrl-C.
 
-    Workloads go on while the agent is away, and the next start adopts them; but a lease that is not confirmed goes stale,
-    and its collateral to the tenant. There is no default runtime: choose one, such as --plugin runtime_docker.
+    Workloads go on while the agent is away, and the next start adopts them; but a lease that is not confirmed goes
+    stale, and its collateral to the tenant. There is no default runtime: choose one, such as --plugin runtime_docker.
     """
     from functools import partial
 

@@ -2,11 +2,11 @@
 
 Theory of operation
 -------------------
-A link proves the caller's node key and nothing else. What makes a caller the tenant, or somebody whom the tenant sent, is
-a `SignedAuthorization`: the owner's account key says that this node key may do these things at this provider with this
-deployment (0: with all of mine) until then; or at every provider. A tenant signs one for the key of its own process; a keeper holds one that
-was signed for its node key. Nothing in it is secret: it is worth nothing to anybody else, since the caller must come over
-a link of that node key.
+A link proves the caller's node key and nothing else. What makes a caller the tenant, or somebody whom the tenant sent,
+is a `SignedAuthorization`: the owner's account key says that this node key may do these things at this provider with
+this deployment (0: with all of mine) until then; or at every provider. A tenant signs one for the key of its own
+process; a keeper holds one that was signed for its node key. Nothing in it is secret: it is worth nothing to anybody
+else, since the caller must come over a link of that node key.
 
 Checked against four things that the caller cannot choose: the link's peer, the provider's own name, the owner of the
 deployment on chain, and the provider's clock. `check_authorization` names the first that does not fit.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api import fields
 from photon_core.api.bech32m import encode_address
@@ -43,6 +43,8 @@ class Scope(IntFlag):
 
 
 EVERYTHING = Scope.DELIVER | Scope.STATUS | Scope.LOGS | Scope.EXEC
+_SCOPES = evolve(fields.uint_form(int(EVERYTHING)), to_plain=int, to_json=int)
+"""A number on the wire, also when it was made of `Scope`s."""
 
 
 @frozen(kw_only=True)
@@ -54,7 +56,7 @@ class Authorization:
     caller: NodeKey = fields.blob(PUBLIC_KEY_BYTES)
     provider: Address = fields.address()
     deployment: int = fields.uint()
-    scopes: int = fields.uint(int(EVERYTHING))
+    scopes: int = fields.of(_SCOPES)
     expires_ms: int = fields.uint()
 
 
@@ -78,7 +80,7 @@ def sign_authorization(key: SigningKey, authorization: Authorization) -> SignedA
 
 @frozen(kw_only=True)
 class Demand:
-    """What a request needs, as the provider knows it. `owner` is the deployment's on chain; `caller` the link's peer."""
+    """What a request needs, as the provider sees it: `owner` is the deployment's on chain, `caller` the link's peer."""
 
     chain_id: Hash
     caller: NodeKey

@@ -1,7 +1,8 @@
 """What a provider's agent answers over a link: the methods' names, their parameters and their replies.
 
 Tenants, keepers and agents share these records, so they live below all of them. Parameters and replies travel as the
-records' plain lists; `docs/formats.md` shows one of each. What a refusal is called is in `RefusalCode`, and never changes.
+records' plain lists; `docs/formats.md` shows one of each. What a refusal is called is in `RefusalCode`, and never
+changes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the agent knows of the chain: read whole, in one go, through the node that it trusts.
 
 A view is **fresh** when the node's chain is ours, it has not halted, and its height is not below the highest that this
-agent ever acted on (which `state` keeps). A node that was set up anew and is still reading blocks answers "no such lease"
-about leases that live; the mark is what tells the two apart. The status is read first, so that everything else in the
-view is at least as new as its height.
+agent ever acted on (which `state` keeps). A node that was set up anew and is still reading blocks answers "no such
+lease" about leases that live; the mark is what tells the two apart. The status is read first, so that everything else
+in the view is at least as new as its height.
 """
 
 from __future__ import annotations
@@ -77,6 +77,6 @@ async def read_chain(node: NodeClient, provider_id: Address, operator: Address, 
         provider=provider,
         parameters=await node.parameters(),
         orders=orders,
-        leases=await node.leases(provider_id),  # after the orders: what a bid turned into meanwhile is seen as one or both
+        leases=await node.leases(provider_id),  # after the orders: a bid that won meanwhile is seen as one or both
         balance_uptn=(await node.account(operator)).balance_uptn,
     )

@@ -6,8 +6,8 @@ Truth is asked for, because it is paid for: a lease that is said to serve is bil
 a time limit on chain. So
 
 - READY means: it runs, and every declared port answers now.
-- a **fault** is a start that failed, an exit that was not clean, a second exit in a row however clean, or a declared port
-  that did not answer for `ready_timeout_ms` of running.
+- a **fault** is a start that failed, an exit that was not clean, a second exit in a row however clean, or a declared
+  port that did not answer for `ready_timeout_ms` of running.
 - what failed twice in a row is at fault until it was READY for STABLE_MS on end: a loop of "starts, answers, dies" must
   not restart the chain's fault clock each time round. One failure of something that was well is forgiven as soon as it
   answers again.
@@ -35,7 +35,7 @@ FAILURES_MAX = 1_000_000
 
 @frozen(kw_only=True)
 class Memory:
-    """`failures`: endings in a row. `ending`: the last one that was counted, as (restarts, since_ms) of its observation.
+    """`failures`: endings in a row. `ending`: the last that was counted, as (restarts, since_ms) of its observation.
 
     `unready_since_ms`: when it began to run without all of its ports; `ready_since_ms`: since when they all answer.
     """

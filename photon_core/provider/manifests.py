@@ -1,7 +1,8 @@
 """The manifest sections that this agent was given: checked against the chain, kept on disk, readable by nobody else.
 
-One file per lease, `<lease>.cbor`, 0600, replaced atomically: [salt, section bytes]. What is on disk is believed no more
-than what comes over a link: it is checked again when it is read, and a file that does not fit is set aside as `.bad`.
+One file per lease, `<lease>.cbor`, 0600, replaced atomically: [salt, section bytes]. What is on disk is believed no
+more than what comes over a link: it is checked again when it is read, and a file that does not fit is set aside as
+`.bad`.
 """
 
 from __future__ import annotations

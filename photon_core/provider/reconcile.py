@@ -21,8 +21,8 @@ Three rules keep it from doing harm:
 
 - **Never act on an old view.** Unless the view of the chain is `fresh` (see `chain`) orphans stay, manifests are kept
   and nothing is sent: a node that is behind does not know the leases of today. What runs is kept running all the same.
-- **Never say what was not seen.** Without an observation of the runtime nothing is confirmed; silence is the truth then,
-  and the agent has two more intervals before a lease goes stale.
+- **Never say what was not seen.** Without an observation of the runtime nothing is confirmed; silence is the truth
+  then, and the agent has two more intervals before a lease goes stale.
 - **One thing at a time per lease.** A lease in `busy` has an action of the runtime under way (an image pull may take
   minutes); it is judged and confirmed, and left alone otherwise. Other leases go on.
 

@@ -1,7 +1,7 @@
 """Hostnames and ports that leases hold at this provider. Pure; the fabric keeps the newest and has it saved.
 
-A hostname belongs to the first lease that holds it, until that lease is over: a second claim is refused with the reason,
-whatever happens in between (a restart of the agent included, which is why claims are on disk). Names under
+A hostname belongs to the first lease that holds it, until that lease is over: a second claim is refused with the
+reason, whatever happens in between (a restart of the agent included, which is why claims are on disk). Names under
 `photon.internal` are given, never claimed: each lease has its own by construction.
 """
 
@@ -26,7 +26,7 @@ class Claims:
 
 
 def claim_hostnames(claims: Claims, lease: LeaseId, names: Iterable[str]) -> tuple[Claims, tuple[str, ...]]:
-    """The claims after `lease` asked for `names` (and gave up what it no longer asks for), and why some were refused."""
+    """The claims after `lease` asked for `names` (and gave up all others), and why some were refused."""
     wanted = tuple(dict.fromkeys(names))
     held = {name: holder for name, holder in claims.hostnames.items() if holder != lease}
     refused = []

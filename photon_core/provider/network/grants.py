@@ -102,7 +102,7 @@ def _rule(service: str, port: int, as_port: int, protocol: Protocol, hostnames: 
 
 
 def _with_default_hostnames(lease: LeaseId, rules: list[IngressRule]) -> tuple[IngressRule, ...]:
-    """A service's first HTTP rule answers to its default hostname too; each lease has its own, so nobody can claim it."""
+    """A service's first HTTP rule answers to its default hostname too, which no other lease can claim."""
     done: set[str] = set()
     named = []
     for rule in rules:

@@ -1,12 +1,12 @@
 """The head of an HTTP/1 request, read strictly enough that proxy and workload cannot disagree on what it says.
 
-The ingress serves one request per connection: it reads the head, picks the workload by host, tells it `Connection: close`
-and passes bytes from then on. So a second request on the connection cannot exist: whatever a client sends after the first
-goes to the workload that the first one named, which closes after its answer, and never to another tenant's. A request to
-switch protocols (`Upgrade`) keeps its `Connection` header, and the connection then belongs to that workload.
+The ingress serves one request per connection: it reads the head, picks the workload by host, tells it `Connection:
+close` and passes bytes from then on. So a second request on the connection cannot exist: whatever a client sends after
+the first goes to the workload that the first one named, which closes after its answer, and never to another tenant's. A
+request to switch protocols (`Upgrade`) keeps its `Connection` header, and the connection then belongs to that workload.
 
-What two readers could understand differently is refused, as RFC 9112 allows: bare CR or LF, folded lines, space before a
-colon, several hosts, `Content-Length` together with `Transfer-Encoding` or twice.
+What two readers could understand differently is refused, as RFC 9112 allows: bare CR or LF, folded lines, space before
+a colon, several hosts, `Content-Length` together with `Transfer-Encoding` or twice.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The way in from outside: HTTP by hostname on one port, TCP on a port of its own for each rule.
 
 Every connection is bounded before it is understood: places per outside address, time and size of the head. What a
-hostname leads to is looked up in a table that `fabric` keeps; a name that nobody holds is a 404, a workload that does not
-answer a 503.
+hostname leads to is looked up in a table that `fabric` keeps; a name that nobody holds is a 404, a workload that does
+not answer a 503.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The bytes of one connection between two sockets: on the event loop while it is small, in threads when it is busy.
 
-Each direction is a task of its own. After `splice_after_bytes` a direction borrows a worker thread (`splice`), if one is
-free, and comes back when it rests. The end of one direction is passed on as a half-close; the connection is over when
-both have ended, when either breaks, or when `close` is called.
+Each direction is a task of its own. After `splice_after_bytes` a direction borrows a worker thread (`splice`), if one
+is free, and comes back when it rests. The end of one direction is passed on as a half-close; the connection is over
+when both have ended, when either breaks, or when `close` is called.
 """
 
 from __future__ import annotations

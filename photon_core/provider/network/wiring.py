@@ -7,8 +7,8 @@ client's sandbox there is a way out, one of two kinds:
 
 - **redirected**, where the runtime can: every connection that the workload makes ends at one listener of ours, which
   asks the kernel where it was meant to go. A granted target is connected, every other is reset, counted and reported.
-- **listeners** otherwise: one for each granted name and port. Everything else meets nothing at all (the sandbox has only
-  its loopback), and the kernel refuses it without our knowing.
+- **listeners** otherwise: one for each granted name and port. Everything else meets nothing at all (the sandbox has
+  only its loopback), and the kernel refuses it without our knowing.
 
 A connection is carried to the server's instances in turn; one that does not answer is passed over. Taking a grant back
 closes the listener and every connection that lives by it.
@@ -96,10 +96,11 @@ class LeaseWiring:
         try:
             sock = await self._namespaces[grant.client].listener(grant.address, grant.port)
         except OSError as error:
-            return [
-                f"{grant.client.service} cannot reach {grant.name}:{grant.port}: {error.strerror or error}. A service that "
-                f"listens on every address at port {grant.port} stands in the way; let it listen on another port"
-            ]
+            note = (
+                f"{grant.client.service} cannot reach {grant.name}:{grant.port}: {error.strerror or error}. A service "
+                f"that listens on every address at port {grant.port} stands in the way; let it listen on another port"
+            )
+            return [note]
         self._listening[grant] = self._start(sock, partial(self._on_granted, grant))
         return []
 
@@ -154,8 +155,8 @@ class LeaseWiring:
     async def carry(
         self, reason: Grant | IngressRule, service: str, port: int, connection: socket.socket, first: bytes = b""
     ) -> None:
-        """From `connection` to an instance of the service, until it is over. Resets it when there is no place for it, or
-        when there is no server and nothing was read from it yet; NoServer when something was.
+        """From `connection` to an instance of the service, until it is over. Resets it when there is no place for it,
+        or when there is no server and nothing was read from it yet; NoServer when something was.
         """
         if not self.connections.admit():
             reset(connection)

@@ -6,8 +6,8 @@
     with runtime.world(instance).serve(80) as listening: ...      # the workload opens a port
     runtime.world(instance).dial("127.77.0.1", 5432)              # the workload connects
 
-A world maps (address, port) to a listener on the host's loopback, so nothing in one world is reachable from another, and
-what does not listen is refused, as in a network namespace. Wildcard addresses are not imitated.
+A world maps (address, port) to a listener on the host's loopback, so nothing in one world is reachable from another,
+and what does not listen is refused, as in a network namespace. Wildcard addresses are not imitated.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class World:
         await trio.lowlevel.checkpoint()
         return self.dial(address, port)
 
-    async def redirect(self, port: int) -> bool:
+    async def redirect(self, port: int) -> bool:  # noqa: ARG002 - the contract's name
         return False
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class FakeRuntime:
         for world in self.worlds.values():
             world.close()
 
-    # --- Runtime -------------------------------------------------------------------------------------------------------
+    # --- Runtime -----------------------------------------------------------------------------------------------------
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -166,7 +166,7 @@ class FakeRuntime:
         await trio.lowlevel.checkpoint()
         return self.worlds[instance]
 
-    # --- inside --------------------------------------------------------------------------------------------------------
+    # --- inside ------------------------------------------------------------------------------------------------------
 
     def _called(self, verb: str, lease: LeaseId) -> None:
         self.calls.append((verb, lease))

@@ -87,7 +87,7 @@ def running(**more: InstanceState) -> dict[str, InstanceState]:
     return dict.fromkeys(("db", "web", "other"), InstanceState.RUNNING) | more
 
 
-# --- making ------------------------------------------------------------------------------------------------------------
+# --- making ----------------------------------------------------------------------------------------------------------
 
 
 def test_sandboxes_come_before_instances(situation, section):
@@ -171,7 +171,7 @@ def test_without_a_section_nothing_is_made(situation):
     assert actions(situation(sections={}), Apply, Remove) == []
 
 
-# --- giving up ---------------------------------------------------------------------------------------------------------
+# --- giving up -------------------------------------------------------------------------------------------------------
 
 
 def test_runtime_trouble_is_retried_later_and_given_up_when_it_lasts(situation, lease):
@@ -193,7 +193,7 @@ def test_section_that_can_never_run_here_is_closed_as_a_fault(situation, lease, 
     assert actions(situation(), CloseLease, policy=policy) == []
 
 
-# --- ending ------------------------------------------------------------------------------------------------------------
+# --- ending ----------------------------------------------------------------------------------------------------------
 
 
 def test_closing_lease_is_removed_then_confirmed_closed(situation, make_lease, seen, lease, section):
@@ -234,7 +234,7 @@ def test_silent_runtime_stops_everything(situation, make_lease):
     assert actions(now, Apply, Remove, Confirm, ConfirmClosed) == []
 
 
-# --- telling the truth ---------------------------------------------------------------------------------------------------
+# --- telling the truth -----------------------------------------------------------------------------------------------
 
 
 def status_of(situation: Situation, lease: LeaseId) -> LeaseStatus:
@@ -282,7 +282,7 @@ def test_lease_that_is_given_up_is_not_confirmed(situation, lease):
     assert actions(situation(trouble={lease: lasting}, confirm_due_ms=0), Confirm) == []
 
 
-# --- all situations ------------------------------------------------------------------------------------------------------
+# --- all situations --------------------------------------------------------------------------------------------------
 
 SMALL = Resources(cpu_milli=1, memory_bytes=1, storage_bytes=1)
 NAMES = ("a", "b", "c")

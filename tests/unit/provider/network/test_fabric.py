@@ -1,4 +1,5 @@
 import socket
+from contextlib import suppress
 
 import pytest
 import trio
@@ -27,11 +28,10 @@ async def read_all(source: trio.SocketStream) -> bytes:
 
 
 async def assert_reset(connection: socket.socket) -> None:
-    with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+    """Nothing is served on it: a reset, or an orderly end when the reset was overtaken."""
+    with trio.fail_after(5), suppress(trio.BrokenResourceError):
         async with stream(connection) as client:
-            while await client.receive_some():
-                pass
-            raise trio.BrokenResourceError  # an orderly end is as good as a reset: nothing was served
+            assert not await client.receive_some()
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_revoking_a_grant_closes_its_listener_and_its_connections(fabric, 
     address = network.grants[0].address
     async with stream(runtime.world(web).dial(address, 5000)) as live:
         with trio.fail_after(5):
-            while not fabric.connections(lease):
+            while not fabric.connections(lease):  # noqa: ASYNC110 - the product has no event for it
                 await trio.sleep(0.01)
 
         await fabric.wire(evolve(network, grants=()))
@@ -192,7 +192,7 @@ async def test_port_in_the_way_is_a_note_and_not_a_failure(fabric, runtime, leas
     assert any("db:5000" in note for note in fabric.notes(lease))
 
 
-# --- ingress -----------------------------------------------------------------------------------------------------------
+# --- ingress ---------------------------------------------------------------------------------------------------------
 
 
 async def test_http_reaches_the_service_by_default_and_by_own_hostname(fabric, lease, section, answering):
@@ -284,7 +284,7 @@ async def test_tcp_range_that_is_used_up_is_a_note(runtime, lease, section, nurs
         assert any("web:9000" in note for note in fabric.notes(lease))
 
 
-# --- bounds ------------------------------------------------------------------------------------------------------------
+# --- bounds ----------------------------------------------------------------------------------------------------------
 
 
 async def test_slow_head_is_answered_and_closed(fabric):
@@ -326,7 +326,7 @@ async def test_one_lease_has_so_many_connections(fabric, runtime, lease, section
     address = network.grants[0].address
     held = [runtime.world(web).dial(address, 5000) for _ in range(LIMITS.lease_connections_max)]
     with trio.fail_after(5):
-        while fabric.connections(lease) < LIMITS.lease_connections_max:
+        while fabric.connections(lease) < LIMITS.lease_connections_max:  # noqa: ASYNC110 - the product has no event for it
             await trio.sleep(0.01)
 
     await assert_reset(runtime.world(web).dial(address, 5000))

@@ -83,13 +83,13 @@ async def test_thread_is_given_back_when_the_connection_rests_and_when_its_reade
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.send_all, flood)  # nobody reads: buffers fill, the thread has to come back
             with trio.fail_after(5):
-                while not relay.spliced_bytes:
+                while not relay.spliced_bytes:  # noqa: ASYNC110 - the product has no event for it
                     await trio.sleep(0.01)
                 received = 0
                 while received < len(flood):
                     received += len(await server.receive_some())
         with trio.fail_after(5):
-            while not workers.borrow():
+            while not workers.borrow():  # noqa: ASYNC110 - the product has no event for it
                 await trio.sleep(0.01)
         workers.give_back()
         await client.send_all(b"again")
