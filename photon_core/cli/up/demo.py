@@ -1,0 +1,1 @@
+async def run_demo(*a): raise NotImplementedError

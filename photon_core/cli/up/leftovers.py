@@ -1,0 +1,113 @@
+"""What a killed `photon up` left behind, found and removed by the next.
+
+Its members die with it, so what can be left is: its folder, if it was a temporary one; workloads, if an agent was killed
+too; and a member that somebody started by hand. Whether a run lives is told by the lock in its folder, which the kernel
+lets go of when the process ends. So nothing is ever taken from a run that lives, and no list of runs can be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from photon_core.api.errors import PhotonError
+from photon_core.api.runtime import RuntimeFailure
+from photon_core.chain.files import FolderLock
+from photon_core.chain.genesis import chain_id, load_genesis
+from photon_core.cli.up.layout import MEMBERS, NetworkFolder, Role
+from photon_core.node.config import read_config, read_run_info
+from photon_core.plugins import PluginManager, choose
+from photon_core.plugins.files import plugin_settings
+from photon_core.provider.config import load_config
+from photon_core.provider.sweep import remove_workloads
+
+PREFIX = "photon-up-"
+KILLED_WITHIN_S = 10.0
+
+
+def temporary_folder() -> Path:
+    """A new one, 0700."""
+    return Path(tempfile.mkdtemp(prefix=PREFIX))
+
+
+def abandoned() -> Iterator[tuple[NetworkFolder, FolderLock]]:
+    """Temporary folders of this user whose `up` is dead, locked for the caller."""
+    for path in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
+        try:
+            if path.is_symlink() or path.stat().st_uid != os.geteuid() or not (path / "lock").exists():
+                continue
+            lock = FolderLock(path)
+        except (PhotonError, OSError):  # it lives, or has just gone
+            continue
+        yield NetworkFolder(path), lock
+
+
+async def remove_abandoned() -> list[str]:
+    """Says what it did, a line for each folder."""
+    said = []
+    for folder, lock in abandoned():
+        try:
+            await end_all(folder)
+            await trio.to_thread.run_sync(shutil.rmtree, folder.path)
+            said.append(f"removed what a killed run left in {folder.path}")
+        except (PhotonError, RuntimeFailure, OSError) as error:
+            said.append(f"could not remove what a killed run left in {folder.path}: {error}")
+        finally:
+            lock.release()
+    return said
+
+
+async def end_all(folder: NetworkFolder) -> None:
+    """Nothing of this network runs any more: no member, whoever started it, and no workload."""
+    async with trio.open_nursery() as nursery:
+        for member in MEMBERS:
+            nursery.start_soon(_end_member, folder.home(member))
+    if folder.genesis.exists():
+        async with trio.open_nursery() as nursery:
+            for member in MEMBERS:
+                if member.role is Role.PROVIDER:
+                    nursery.start_soon(end_workloads, folder, folder.home(member))
+
+
+async def end_workloads(folder: NetworkFolder, home: Path) -> None:
+    """Through the runtime that this provider used, as its agent would."""
+    config = load_config(home)
+    if not config.folder.exists():
+        return
+    settings = plugin_settings(read_config(home), str(home))
+    plugins = PluginManager(choose(config=settings.plugins), tables=settings.plugin)
+    await remove_workloads(config, plugins, chain_id(load_genesis(folder.genesis)))
+
+
+async def _end_member(home: Path) -> None:
+    """A process that runs from this folder. Its command line must name the folder: a pid may have come back."""
+    info = read_run_info(home)
+    if info is None or info.pid == os.getpid() or str(home).encode() not in _command_line(info.pid):
+        return
+    try:
+        pidfd = os.pidfd_open(info.pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(pidfd, number)
+            with trio.move_on_after(KILLED_WITHIN_S):
+                await trio.lowlevel.wait_readable(pidfd)
+                return
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(pidfd)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    except OSError:
+        return b""
