@@ -28,6 +28,7 @@ from photon_core.plugins.config import read_table
 CONFIG_FILE, GENESIS_FILE, RUN_FILE = "config.toml", "genesis.toml", "run.json"
 DEFAULT_API = "127.0.0.1:4280"
 DEFAULT_LISTEN = "/ip4/127.0.0.1/tcp/4290"
+PORT_MAX = 65_535
 
 
 @frozen(kw_only=True)
@@ -98,6 +99,23 @@ def parse_peer(text: str) -> tuple[NodeKey, str]:
             remedy="`photon node status` of the peer prints the line to use",
         )
     return raw, address
+
+
+def parse_bind(text: str) -> tuple[str, int]:
+    """`host:port`, an IPv6 host in brackets; port 0 is any free one."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > PORT_MAX:
+        raise UsageError(
+            code="bad-bind",
+            what=f"{text!r} is no place to listen at",
+            expected="HOST:PORT, such as 127.0.0.1:4280 or [::1]:0",
+            remedy="Mend `api` in the folder's config.toml.",
+        )
+    return host, int(port)
 
 
 def write_run_info(home: Path, info: RunInfo) -> None:

@@ -39,7 +39,6 @@ from photon_core.chain import blocks
 from photon_core.chain.certificates import CertificateBuilder
 from photon_core.chain.transactions import Transaction
 from photon_core.exchange.market import MarketBroken
-from photon_core.exchange.market import MarketBroken
 
 from . import steps
 from .executor import Executed, Executor

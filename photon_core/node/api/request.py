@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
+import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -20,6 +21,8 @@ from .surface import NodeSurface
 PAGE_MAX = 1000
 BODY_BYTES_MAX = 2 * 2**20
 """Of a submission: about a block's worth."""
+BODY_TIMEOUT_S = 30.0
+"""From the head of a request to the end of its body: 70 kB/s for the largest."""
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -81,12 +84,15 @@ def hex32(text: str, name: str) -> bytes:
 
 
 async def body(request: Request) -> bytes:
-    """The whole body; 413 as soon as it is too large."""
+    """The whole body; 413 as soon as it is too large, 408 when it does not come."""
     read = bytearray()
-    async for chunk in request.stream():
-        read += chunk
-        if len(read) > BODY_BYTES_MAX:
-            raise HTTPException(413, f"a request has at most {BODY_BYTES_MAX} bytes")
+    with trio.move_on_after(BODY_TIMEOUT_S) as waited:
+        async for chunk in request.stream():
+            read += chunk
+            if len(read) > BODY_BYTES_MAX:
+                raise HTTPException(413, f"a request has at most {BODY_BYTES_MAX} bytes")
+    if waited.cancelled_caught:
+        raise HTTPException(408, f"the whole request must be here within {BODY_TIMEOUT_S:g} s")
     return bytes(read)
 
 
