@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from attrs import define, frozen
 
 import photon_core
 from photon_core.api.consensus import CRASH_ONLY, EngineContext
-from photon_core.api.errors import PhotonError
+from photon_core.api.errors import PhotonError, UsageError
 from photon_core.api.fields import to_json
 from photon_core.api.ids import Hash, NodeKey
 from photon_core.api.market import Market, MarketContext
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from photon_core.node.api.surface import NodeSurface
 
 log = logging.getLogger(__name__)
+
+DIAL_AGAIN_S = 10.0
+"""A configured peer that broke the protocol is given another chance this often; the transport backs off on its own."""
 
 
 @frozen(kw_only=True)
@@ -220,8 +223,7 @@ async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskSt
         dial: dict[NodeKey, list[str]] = {}
         for peer, address in map(parse_peer, setup.settings.peers):
             dial.setdefault(peer, []).append(address)
-        for peer, addresses in dial.items():
-            transport.dial(peer, tuple(addresses))
+        nursery.start_soon(_keep_linked, transport, {peer: tuple(addresses) for peer, addresses in dial.items()})
         surface: NodeSurface = node
         url = await nursery.start(serve_api, make_app(surface), setup.settings.api)
         info = RunInfo(pid=os.getpid(), api=url, node_key=setup.node_key.public.hex(), addresses=node.addresses)
@@ -231,6 +233,28 @@ async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskSt
             await trio.sleep_forever()
         finally:
             clear_run_info(setup.home)
+
+
+async def _keep_linked(transport: Transport, configured: Mapping[NodeKey, tuple[str, ...]]) -> None:
+    """Dials the configured peers, and once more those that were dropped for a breach: an operator named them."""
+    while True:
+        linked = {link.peer for link in transport.links()}
+        for peer, addresses in configured.items():
+            if peer not in linked:
+                _dial(transport, peer, addresses)
+        await trio.sleep(DIAL_AGAIN_S)
+
+
+def _dial(transport: Transport, peer: NodeKey, addresses: tuple[str, ...]) -> None:
+    try:
+        transport.dial(peer, addresses)
+    except ValueError as error:
+        raise UsageError(
+            code="bad-peer",
+            where="[node] peers",
+            what=f"{peer.hex()}@{', '.join(addresses)} cannot be dialled: {error}",
+            remedy="`photon node status` of the peer prints the line to use",
+        ) from None
 
 
 def _admit(_peer: NodeKey) -> Standing:
