@@ -37,6 +37,7 @@ def list_command(
     """
     from photon_core.api.fields import to_json
     from photon_core.exchange.records import DeploymentState
+    from photon_core.tenant.money import summarize
 
     place = find_place(session, node, network)
     owner = place.address(key)
@@ -51,13 +52,13 @@ def list_command(
         (
             detail.deployment.id, word(detail.deployment.state),
             ", ".join(f"{g.group.spec.name}: {word(g.group.state)}" for g in detail.groups),
-            ptn(detail.held_uptn), ptn(detail.earned_uptn),
+            ptn(summarize(detail, ()).held_uptn), ptn(detail.earned_uptn),
         )
         for detail in found
     ]
     session.show(
         {"deployments": [to_json(detail) for detail in found]},
-        Table(("id", "state", "groups", "held", "spent"), rows, "no deployment; make one: photon deploy FILE"),
+        Table(("id", "state", "groups", "left", "spent"), rows, "no deployment; make one: photon deploy FILE"),
     )
 
 

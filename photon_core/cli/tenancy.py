@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NODE, NETWORK = "PHOTON_NODE", "PHOTON_NETWORK"
 DEFAULT_NODE = "http://127.0.0.1:4280"
-NETWORK_FILE, PASSPHRASE_FILE = "network.json", "passphrase"
+NETWORK_FILE = "network.json"
 TENANT_HOME = "tenant"
 KEYS_FOLDER = "keys"
 
@@ -70,7 +70,8 @@ class Place:
     session: Session
     node_url: str
     home: Path
-    network: Path | None
+    network: Mapping[str, object]
+    """What `network.json` says; empty without a network."""
     settings: TenantSettings = field(factory=TenantSettings)
 
     # --- keys ------------------------------------------------------------------------------------------------------
@@ -117,10 +118,8 @@ class Place:
         return keystore.unlock(name, read_passphrase(self._passphrase_file(passphrase_file), of=f"key {name}"))
 
     def _passphrase_file(self, given: Path | None) -> Path | None:
-        if given is None and self.network is not None:
-            file = self.network / PASSPHRASE_FILE
-            return file if file.is_file() else None
-        return given
+        named = self.network.get("passphrase_file")
+        return Path(named) if given is None and isinstance(named, str) else given
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -169,7 +168,9 @@ def find_place(session: Session, node: str | None, network: Path | None) -> Plac
     """Where to work, out of options, environment and files; UsageError for a network that does not run."""
     from_environment = os.environ.get(NETWORK)
     folder = network or (Path(from_environment) if from_environment else None)
-    body = _read_network(folder, must=network is not None or node is None) if folder is not None else {}
+    body: dict[str, object] = {}
+    if folder is not None:
+        body = _read_network(folder, must=network is not None or node is None)
     explicit_home = session.home != Path.home() / ".photon" or os.environ.get(HOME)
     if folder is not None and not explicit_home:
         homes = body.get("homes")
@@ -179,7 +180,7 @@ def find_place(session: Session, node: str | None, network: Path | None) -> Plac
     of_network = body.get("node")
     url = node or (of_network if network else None) or os.environ.get(NODE) or of_network or settings.node
     return Place(
-        session=session, node_url=str(url or DEFAULT_NODE), home=session.home, network=folder, settings=settings
+        session=session, node_url=str(url or DEFAULT_NODE), home=session.home, network=body, settings=settings
     )
 
 

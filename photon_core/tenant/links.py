@@ -45,7 +45,7 @@ class ProviderLinks:
         """Starts the transport unless it runs. Worth calling early: whoever asks first need not wait for it then."""
         async with self._starting:
             if self._peers is None:
-                transport = self._make_transport()
+                transport = await trio.to_thread.run_sync(self._make_transport)  # it may import for a second
                 peers = Peers(transport)
                 await self._nursery.start(transport.run)
                 await self._nursery.start(peers.run)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from photon_core.api.ids import Address
-from photon_core.exchange.records import Excluded, Provider
+from photon_core.exchange.records import CloseReason, Excluded, Provider
 
 
 @frozen(kw_only=True)
@@ -35,8 +35,7 @@ def candidates(
         Candidate(provider=provider, reasons=(
             *_lacks(dict(provider.attributes), attributes),
             *(("is not among the providers that the order allows",) if allowed and provider.id not in allowed else ()),
-            *((f"is left out until an update or a resume: an earlier lease closed for {_word(left_out[provider.id].name)}",)
-              if provider.id in left_out else ()),
+            *(_left_out(left_out[provider.id]) if provider.id in left_out else ()),
             *(() if provider.addresses else ("has no address where a tenant could dial it",)),
         ))
         for provider in providers
@@ -52,5 +51,6 @@ def _lacks(has: dict[str, str], wanted: Sequence[tuple[str, str]]) -> Iterable[s
             yield f"has {key} = {has[key]}, wanted: {value}"
 
 
-def _word(name: str) -> str:
-    return name.lower().replace("_", "-")
+def _left_out(reason: CloseReason) -> Iterable[str]:
+    word = reason.name.lower().replace("_", "-")
+    yield f"is left out until an update or a resume: an earlier lease closed for {word}"

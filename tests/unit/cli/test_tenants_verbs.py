@@ -276,8 +276,10 @@ def network(tmp_path):
     folder = tmp_path / "net"
     folder.mkdir()
     tenant = folder / "tenant"
-    (folder / "network.json").write_text(json.dumps({"node": "http://of-network", "homes": {"tenant": str(tenant)}}))
-    (folder / "passphrase").write_text("of the network\n")
+    passphrase = folder / "passphrase"
+    passphrase.write_text("of the network\n")
+    body = {"node": "http://of-network", "homes": {"tenant": str(tenant)}, "passphrase_file": str(passphrase)}
+    (folder / "network.json").write_text(json.dumps(body))
     Keystore(tenant / "keys").create("tenant", KeyPurpose.ACCOUNT, "of the network", Cost.INTERACTIVE)
     return folder
 
