@@ -1,14 +1,14 @@
 """Who the members of a network are, and what its folder holds.
 
-    DIR/network.json        how to use it: written when it is ready, gone when it stops
-    DIR/genesis.toml        what the chain begins with
-    DIR/ports.json          which ports the members had last time; they are kept if they are still free
-    DIR/passphrase          of every key in here, made by chance, 0600
-    DIR/validator, node, provider-1, provider-2
-                            the members' own folders, as `photon validator init` and so on make them
-    DIR/tenant              the home of a tenant with money, and of its keeper
-    DIR/logs/NAME.log       what a member says
-    DIR/lock                held while `photon up` runs here
+DIR/network.json        how to use it: written when it is ready, gone when it stops
+DIR/genesis.toml        what the chain begins with
+DIR/ports.json          which ports the members had last time; they are kept if they are still free
+DIR/passphrase          of every key in here, made by chance, 0600
+DIR/validator, node, provider-1, provider-2
+the members' own folders, as `photon validator init` and so on make them
+DIR/tenant              the home of a tenant with money, and of its keeper
+DIR/logs/NAME.log       what a member says
+DIR/lock                held while `photon up` runs here
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MEMBERS = (
         name="provider-2", role=Role.PROVIDER, attributes={"region": "eu-central", "tier": "premium"},
         prices={"core_uptn": 650_000, "memory_gib_uptn": 250_000, "storage_gib_uptn": 8_000},
     ),
-    #Member(name="keeper", role=Role.KEEPER),
+    Member(name="keeper", role=Role.KEEPER),
 )
 
 
