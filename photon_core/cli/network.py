@@ -141,7 +141,11 @@ def run_until_stopped(service: Callable[[trio.TaskStatus[Any]], Awaitable[None]]
     async def main() -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
-                ready(await nursery.start(_started_as, service))
+
+                async def serve() -> None:
+                    ready(await nursery.start(_started_as, service))
+
+                nursery.start_soon(serve)  # beside the signals: a service that waits for others can be stopped as well
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
 
