@@ -50,6 +50,11 @@ class Feed:
         while self.height < height:
             await self._changed.wait()
 
+    @property
+    def waiting_count(self) -> int:
+        """Transactions that somebody waits for."""
+        return len(self._waiting)
+
     def outcome(self, transaction_id: Hash) -> tuple[int, Receipt] | None:
         """(height, receipt) of a recently published transaction."""
         return self._done.get(transaction_id)
@@ -60,11 +65,16 @@ class Feed:
             return done
         event = trio.Event()
         self._waiting.setdefault(transaction_id, []).append(event)
-        with trio.move_on_after(timeout_s):
-            await event.wait()
+        try:
+            with trio.move_on_after(timeout_s):
+                await event.wait()
+        finally:
+            self._give_up(transaction_id, event)
+        return self.outcome(transaction_id)
+
+    def _give_up(self, transaction_id: Hash, event: trio.Event) -> None:
         waiters = self._waiting.get(transaction_id)
         if waiters and event in waiters:
             waiters.remove(event)
             if not waiters:
                 del self._waiting[transaction_id]
-        return self.outcome(transaction_id)
