@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 from attrs import frozen
@@ -103,9 +104,8 @@ async def _make_keys(folder: NetworkFolder, passphrase: str) -> None:
         for member in MEMBERS:
             keystore = Keystore(folder.home(member) / "keys")
             for name, purpose in _KEYS[member.role]:
-                nursery.start_soon(
-                    trio.to_thread.run_sync, keystore.create, name, purpose, passphrase, Cost.INTERACTIVE
-                )
+                create = partial(keystore.create, name, purpose, passphrase, Cost.INTERACTIVE)
+                nursery.start_soon(trio.to_thread.run_sync, create)
 
 
 def _read(folder: NetworkFolder) -> Blueprint:

@@ -15,6 +15,7 @@ What the child says on stdout comes to `up` by a pipe: its first line is that it
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -58,10 +59,8 @@ class Child:
 
     def signal(self, number: signal.Signals) -> None:
         """Nothing happens when it is dead already."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            pass
 
     def exit_code(self) -> int:
         """After its end; negative: the signal that killed it."""

@@ -11,12 +11,14 @@ import click
 from photon_core.cli.frame import Facts, Session, Table, pass_session
 
 if TYPE_CHECKING:
+    from photon_core.api.errors import PhotonError
     from photon_core.cli.up.children import Child
+    from photon_core.cli.up.demo import DemoResult
     from photon_core.cli.up.network import Network
     from photon_core.plugins.selection import Choice
     from photon_core.sdl import Plan
 
-WORKERS_ARE_FORKED = ("photon_core.node.service", "photon_core.provider.agent", "photon_core.tenant.client")
+IMPORTED_ONCE = ("photon_core.node.service", "photon_core.provider.agent", "photon_core.tenant.keeper")
 """What the members run: imported before they are forked, so that it is imported once."""
 
 
@@ -50,7 +52,7 @@ def up_command(session: Session, data: Path | None, demo: Path | None, parameter
     choice = session.choice(defaults=DEVELOPMENT_DEFAULTS, config=config, where=str(data) if config else "")
     _import_once(choice)
     children = fork_children([member.name for member in MEMBERS])
-    trio.run(_main, session, children, choice, data, parameters, plan)
+    trio.run(_main, session, children, choice, data.absolute() if data else None, parameters, plan)
 
 
 def _plan(file: Path) -> Plan:
@@ -78,7 +80,7 @@ def _import_once(choice: Choice) -> None:
     from photon_core.api.transport import TransportContext
     from photon_core.plugins import PluginManager
 
-    for name in WORKERS_ARE_FORKED:
+    for name in IMPORTED_ONCE:
         import_module(name)
     plugins = PluginManager(choice)
     plugins.load()
@@ -95,26 +97,38 @@ async def _main(
     from photon_core.cli.up.demo import run_demo
     from photon_core.cli.up.network import open_network
 
-    started = trio.current_time()
+    started_s = trio.current_time()
+    session.progress("starting a validator, a node, two providers and a keeper")
+    results: list[DemoResult] = []
+    deaths: list[PhotonError] = []
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
-            session.progress("starting a validator, a node, two providers and a keeper")
             async with open_network(data, children, choice, parameters, session.progress) as network:
-                session.progress(f"ready after {trio.current_time() - started:.1f} s")
-                if plan is not None:
-                    document, human = await run_demo(network, plan, choice, session.progress)
+                session.progress(f"ready after {trio.current_time() - started_s:.1f} s")
+                deaths = network.members.deaths
+                if plan is None:
+                    await _stay(session, network)
                 else:
-                    network.members.fatal = False
-                    session.stream(network.document(), lambda: _welcome(network))
-                    await trio.sleep_forever()
+                    results.append(await run_demo(network, plan, choice, session.progress))
             nursery.cancel_scope.cancel()
     if plan is None:
         session.progress("everything has stopped")
-    elif nursery.cancel_scope.cancelled_caught and "document" not in locals():
+        if deaths:
+            raise deaths[0]
+    elif not results:
         raise KeyboardInterrupt
     else:
-        session.show(document, human)
+        session.show(*results[0])
+
+
+async def _stay(session: Session, network: Network) -> None:
+    """Until it is cancelled. From now on a member that dies does not end the others."""
+    import trio
+
+    network.members.fatal = False
+    session.stream(network.document(), lambda: _welcome(network))
+    await trio.sleep_forever()
 
 
 async def _stop_on(signals: Any, scope: Any) -> None:
@@ -130,6 +144,10 @@ def _welcome(network: Network) -> list[str | Facts | Table]:
         Facts([("network", network.folder.path), ("chain", f"{document['chain']} ({document['chain_id']})"),
                ("node", document["node"]), ("tenant", document["homes"]["tenant"])]),
         Table(("member", "pid", "log"), [(name, each["pid"], each["log"]) for name, each in members.items()]),
-        f"In another terminal:\n  export PHOTON_NETWORK={network.folder.path}\n  photon deploy examples/web.yml\n"
-        "Ctrl-C stops everything.",
+        "\n".join((
+            "In another terminal:",
+            f"  export PHOTON_NETWORK={network.folder.path}",
+            "  photon deploy examples/web.yml",
+            "Ctrl-C stops everything.",
+        )),
     ]

@@ -6,9 +6,10 @@ through the provider's ingress, closes, and then adds up what the chain says tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import trio
@@ -26,9 +27,10 @@ from photon_core.cli.steps import step_text
 from photon_core.cli.up.layout import TENANT_KEY
 from photon_core.cli.up.ledger import Balances, read_balances
 from photon_core.cli.up.network import Network
-from photon_core.exchange.records import LeaseState
+from photon_core.exchange.events import LeaseClosed
 from photon_core.manifest.records import Protocol
 from photon_core.node.client import NodeClient
+from photon_core.node.views import BlockEvents
 from photon_core.peers.methods import Endpoint
 from photon_core.plugins import PluginManager
 from photon_core.plugins.selection import Choice
@@ -43,9 +45,10 @@ REQUEST_TIMEOUT_S = 10.0
 CLOSED_TIMEOUT_S = 20.0
 """The agent ends the workload, with its grace, and confirms; then its collateral is free."""
 BODY_BYTES_MAX = 64 * 1024
-LOOK_EVERY_S = 0.05
 
 Tell = Callable[[str], None]
+DemoResult = tuple[dict[str, Any], Callable[[], Human]]
+"""The document of `--output json`, and the same for people."""
 
 
 @define(kw_only=True)
@@ -111,24 +114,26 @@ class Answer:
     body: str = ""
 
 
-async def run_demo(network: Network, plan: Plan, choice: Choice, tell: Tell) -> tuple[dict[str, Any], Human]:
-    """The document of `--output json`, and the same for people. PhotonError when it does not go the whole way."""
+async def run_demo(network: Network, plan: Plan, choice: Choice, tell: Tell) -> DemoResult:
+    """PhotonError when it does not go the whole way."""
     key = await trio.to_thread.run_sync(
         Keystore(network.folder.tenant / "keys").unlock, TENANT_KEY, network.blueprint.passphrase
     )
     make = partial(_transport, choice)
-    async with NodeClient(network.node_url) as node:
-        async with open_tenant(node, key, home=network.folder.tenant, make_transport=make) as tenant:
-            before = await read_balances(node, network.blueprint)
-            names = {bytes(p.id): _name(network, p.id) for p in await node.providers()}
-            story = Story(tell=tell, groups=len(plan.groups), began_s=trio.current_time(), names=names)
-            deployment = await tenant.deploy(plan)
-            story.say(f"deployment {deployment} created")
-            await _follow(tenant, deployment, story)
-            answer = await _ask(story)
-            money = await _close(node, tenant, deployment, story)
-            story.mark("total")
-            after = await read_balances(node, network.blueprint)
+    async with (
+        NodeClient(network.node_url) as node,
+        open_tenant(node, key, home=network.folder.tenant, make_transport=make) as tenant,
+    ):
+        before = await read_balances(node, network.blueprint)
+        names = {bytes(p.id): _name(network, p.id) for p in await node.providers()}
+        story = Story(tell=tell, groups=len(plan.groups), began_s=trio.current_time(), names=names)
+        deployment = await tenant.deploy(plan)
+        story.say(f"deployment {deployment} created")
+        await _follow(tenant, deployment, story)
+        answer = await _ask(story)
+        money = await _close(node, tenant, deployment, story)
+        story.mark("total")
+        after = await read_balances(node, network.blueprint)
     after.require_everything(money)
     return _document(deployment, story, answer, money), partial(_human, deployment, story, answer, money, before, after)
 
@@ -182,12 +187,17 @@ async def _ask(story: Story) -> Answer:
 
 async def _close(node: NodeClient, tenant: Tenant, deployment: int, story: Story) -> MoneySummary:
     """Until the providers have confirmed that nothing is left: only then is all collateral free again."""
+    from_height = (await node.status()).height
     closing = await tenant.close(deployment)
     story.say(f"deployment {deployment} closed; waiting until its workloads are gone")
+    left = set(story.leases)
     with trio.move_on_after(CLOSED_TIMEOUT_S):
-        for lease in story.leases:
-            while (detail := await node.lease(lease)) is not None and detail.lease.state is not LeaseState.CLOSED:
-                await trio.sleep(LOOK_EVERY_S)
+        generator = cast("AsyncGenerator[BlockEvents, None]", node.events(from_height))
+        async with aclosing(generator) as blocks:
+            async for block in blocks:
+                left -= {event.lease for event in block.events if isinstance(event, LeaseClosed)}
+                if not left:
+                    break
         story.say("the workloads are gone, their collateral is back")
         return await tenant.money(deployment, fees_uptn=closing.fees_uptn)
     raise PhotonError(

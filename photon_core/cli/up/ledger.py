@@ -18,9 +18,9 @@ class Balances:
     supply_uptn: int
 
     def changes(self, before: Balances) -> list[tuple[str, int, int, str]]:
-        rows = [(name, before.by_name[name], now, f"{now - before.by_name[name]:+}") for name, now in self.by_name.items()]
-        was, now = sum(before.by_name.values()), sum(self.by_name.values())
-        return [*rows, ("all together", was, now, f"{now - was:+}")]
+        entries = [(name, before.by_name[name], now) for name, now in self.by_name.items()]
+        entries.append(("all together", sum(before.by_name.values()), sum(self.by_name.values())))
+        return [(name, was, now, f"{now - was:+}") for name, was, now in entries]
 
     def require_everything(self, money: MoneySummary) -> None:
         """PhotonError unless every uptn is where the ledger says; after all leases and deployments have ended."""

@@ -1,8 +1,9 @@
 """What a killed `photon up` left behind, found and removed by the next.
 
-Its members die with it, so what can be left is: its folder, if it was a temporary one; workloads, if an agent was killed
-too; and a member that somebody started by hand. Whether a run lives is told by the lock in its folder, which the kernel
-lets go of when the process ends. So nothing is ever taken from a run that lives, and no list of runs can be wrong.
+Its members die with it, so what can be left is: its folder, if it was a temporary one; workloads, if an agent was
+killed too; and a member that somebody started by hand. Whether a run lives is told by the lock in its folder, which the
+kernel lets go of when the process ends. So nothing is ever taken from a run that lives, and no list of runs can be
+wrong.
 """
 
 from __future__ import annotations

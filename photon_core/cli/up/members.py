@@ -74,6 +74,7 @@ class Members:
         self.running: dict[str, RunningMember] = {}
         self.fatal = True
         """Whether a death ends everything. Turned off once the network is ready."""
+        self.deaths: list[PhotonError] = []
 
     def start(self, member: Member, child: Child, arguments: Sequence[str], log: Path) -> RunningMember:
         running = RunningMember(member, child, log)
@@ -121,9 +122,10 @@ class Members:
         running.ended.set()
         os.close(running.child.pidfd)
         if not running.stopping:
+            self.deaths.append(running.died())
             self._on_death(running)
             if self.fatal:
-                raise running.died()
+                raise self.deaths[-1]
 
     async def _listen(self, running: RunningMember) -> None:
         """A line that is a document says that it is ready. All that it says goes to its log."""

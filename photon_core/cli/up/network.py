@@ -71,13 +71,13 @@ class Network:
 async def open_network(
     path: Path | None, children: Sequence[Child], choice: Choice, parameters: Sequence[str], tell: Tell
 ) -> AsyncIterator[Network]:
-    """A running network in `path`, or in a temporary folder that is removed at the end.
+    """A running network in `path`, which is absolute, or in a temporary folder that is removed at the end.
 
     Raises PhotonError when it does not come up, and ends what did; later when a member dies while `members.fatal`.
     """
     for line in await leftovers.remove_abandoned():
         tell(line)
-    folder = NetworkFolder(leftovers.temporary_folder() if path is None else path.absolute())
+    folder = NetworkFolder(leftovers.temporary_folder() if path is None else path)
     _require_own(folder)
     lock = FolderLock(folder.path)
     try:
@@ -163,7 +163,7 @@ async def _register(network: Network, node: NodeClient, member: Member) -> None:
 
 
 async def _stop(network: Network) -> None:
-    """Providers while the chain still runs, then the chain; then whatever was started by hand, or left by a killed agent."""
+    """Providers while the chain runs, then the chain; then what was started by hand, or left by a killed agent."""
     by_role = {role: [m.name for m in MEMBERS if m.role is role] for role in Role}
     await network.members.stop([*by_role[Role.KEEPER], *by_role[Role.PROVIDER]])
     await network.members.stop([*by_role[Role.NODE], *by_role[Role.VALIDATOR]])

@@ -28,7 +28,10 @@ LOOPBACK = "127.0.0.1"
 PRICING_PLUGIN = "pricing_scale"
 PROVIDERS = sum(member.role is Role.PROVIDER for member in MEMBERS)
 _PORTS_OF = {
-    Role.VALIDATOR: ("api", "listen"), Role.NODE: ("api", "listen"), Role.PROVIDER: ("listen", "ingress"), Role.KEEPER: ()
+    Role.VALIDATOR: ("api", "listen"),
+    Role.NODE: ("api", "listen"),
+    Role.PROVIDER: ("listen", "ingress"),
+    Role.KEEPER: (),
 }
 
 
@@ -71,7 +74,7 @@ def _reserve(wanted: object, stack: ExitStack) -> int:
     raise OSError("no port of the loopback interface is free")
 
 
-# --- configuration -----------------------------------------------------------------------------------------------------
+# --- configuration ----------------------------------------------------------------------------------------------------
 
 
 def write_configs(
@@ -109,7 +112,8 @@ def _provider(member: Member, ports: Ports, provider: str) -> ProviderSettings:
     return ProviderSettings(
         provider=provider, node=node_url(ports), listen=(_address(ports.of(member, "listen")),),
         attributes=dict(member.attributes), offer_cpu_milli=share.cpu_milli, offer_memory_bytes=share.memory_bytes,
-        offer_storage_bytes=share.storage_bytes, ingress_address=LOOPBACK, ingress_http_port=ports.of(member, "ingress"),
+        offer_storage_bytes=share.storage_bytes, ingress_address=LOOPBACK,
+        ingress_http_port=ports.of(member, "ingress"),
     )
 
 
