@@ -1,0 +1,129 @@
+"""What the pages say exists: links lead somewhere, files are there, commands and options are known to `photon`."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from photon_core.cli import main
+
+ROOT = Path(__file__).parents[2]
+PATTERNS = ("*.md", "docs/**/*.md", "plugins/*/README.md", "conformance/README.md", "examples/**/README.md")
+PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
+FOLDERS = ("photon_core", "plugins", "conformance", "examples", "tests", "tools", "docs")
+SHELL = {"|", ">", "<", "&&", "||", ";", "&"}
+STANDS_FOR_ANYTHING = {"…", "COMMAND"}
+"""In place of a verb: nothing can be said about the rest."""
+
+page_by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def fenced(text: str) -> Iterator[tuple[str, str]]:
+    """(language, content) of each block."""
+    yield from re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def prose(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as the site makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@page_by_page
+def test_links_lead_somewhere(page: Path) -> None:
+    wrong = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text())):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        if not found.exists() or (anchor and anchor not in anchors(found)):
+            wrong.append(target)
+    assert not wrong
+
+
+@page_by_page
+def test_files_that_are_named_exist(page: Path) -> None:
+    wrong = []
+    for name in re.findall(r"`([^`\s]+)`", prose(page.read_text())):
+        if name.split("/")[0] in FOLDERS and "/" in name:
+            pattern = re.sub(r"<[^>]+>", "*", name.split("::")[0]).rstrip("/")
+            if not any(ROOT.glob(pattern)) and not any(page.parent.glob(pattern)):
+                wrong.append(name)
+    assert not wrong
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Every `photon …` of a page, in its blocks for a shell and in its sentences, as words."""
+    lines = [span.replace("\n", " ") for span in re.findall(r"`(photon [^`]+)`", prose(text))]
+    for language, content in fenced(text):
+        if language in {"bash", "console", "sh", ""}:
+            lines += content.replace("\\\n", " ").splitlines()
+    lines += [line for line in prose(text).splitlines() if line.startswith("    photon ")]
+    for line in lines:
+        if found := re.match(r"\s*(?:\$ )?photon (?![:=])(.*)", line):
+            lexer = shlex.shlex(found[1], posix=True, punctuation_chars=True)
+            lexer.wordchars += ":@,…$%^[]{}+"
+            yield list(until_operator(lexer))
+
+
+def until_operator(words: Iterator[str]) -> Iterator[str]:
+    for word in words:
+        if word in SHELL:
+            return
+        yield word
+
+
+def problem(words: list[str]) -> str | None:
+    """Why `photon` would refuse these words, as far as they can be judged unrun."""
+    command: click.Command = main
+    context = click.Context(main, info_name="photon")
+    rest = words
+    while isinstance(command, click.Group):
+        try:
+            rest = command.make_parser(context).parse_args(list(rest))[1]
+        except click.UsageError as error:
+            return error.format_message()
+        if not rest or rest[0] in STANDS_FOR_ANYTHING:
+            return None
+        below = command.get_command(context, rest[0])
+        if below is None:
+            return f"no command {rest[0]!r} in {context.command_path}"
+        context = click.Context(below, parent=context, info_name=rest[0])
+        command, rest = below, rest[1:]
+    try:
+        _, left, _ = command.make_parser(context).parse_args(list(rest))
+    except click.UsageError as error:
+        return error.format_message()
+    return f"too many words: {left}" if left else None
+
+
+@page_by_page
+def test_commands_are_known(page: Path) -> None:
+    wrong = {" ".join(words): problem(words) for words in commands(page.read_text()) if problem(words)}
+    assert not wrong
+
+
+def test_a_command_that_is_not_there_is_found() -> None:
+    assert [words[:3] for words in commands("Type `photon key restore alice`.")] == [["key", "restore", "alice"]]
+    assert problem(["key", "restore", "alice"])
+    assert problem(["key", "list", "--nothing"])
+    assert problem(["key", "show", "a", "b"])
+    assert not problem(["key", "show", "alice", "--home", "x", "--output", "json"])
+
+
+def test_every_verb_is_in_the_pages() -> None:
+    """A command that no page mentions is one that nobody finds."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    missing = [verb for verb in main.list_commands(click.Context(main)) if not re.search(rf"photon {verb}\b", text)]
+    assert not missing
