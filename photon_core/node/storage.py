@@ -73,13 +73,13 @@ class Storage:
         identity = chain_id(genesis)
         log = BlockLog(folder / "blocks")
         try:
+            _check_chain(log, genesis, folder)
             store = StateStore(folder / "state", identity)
         except BaseException:
             log.close()
             raise
         try:
             view = StateView(store)
-            _check_chain(log, genesis, folder)
             if store.height is None:
                 _write_genesis(store, view, genesis)
             tree = StateTree.build(genesis.state_depth, view.scan())

@@ -40,6 +40,7 @@ class SoloEngine:
         raise PeerProtocolError(f"consensus_solo has no messages, and a peer sent one of {len(message)} bytes")
 
     def step(self, event: api.Event, now_ms: int) -> tuple[api.Effect, ...]:
+        del now_ms  # nothing here waits for a time
         if self._height is None and not isinstance(event, api.Restored):
             raise LocalProtocolError(f"the first event must be Restored, not {type(event).__name__}")
         match event:

@@ -9,7 +9,7 @@ from photon_core.hooks import hookimpl
 
 
 def _make(context: EngineContext) -> Engine:
-    from .engine import SoloEngine
+    from .engine import SoloEngine  # noqa: PLC0415  # registering imports nothing heavy
 
     return SoloEngine(context)
 
