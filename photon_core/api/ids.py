@@ -26,6 +26,8 @@ ConsensusKey = bytes
 """A validator's Ed25519 public key, 32 bytes."""
 
 INDEX_MAX = 2**32 - 1
+DIGITS_MAX = 20
+"""Of 2^64 - 1; longer texts are no numbers of ours, and would cost time to read."""
 
 
 @frozen(order=True)
@@ -60,10 +62,10 @@ class OrderId:
     @classmethod
     def parse(cls, text: str) -> OrderId:
         """`17/0/1` or `17-0-1`; ValueError otherwise."""
-        parts = text.replace("-", "/").split("/")
-        if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) <= 20 for p in parts):
-            raise ValueError(f"{text!r} is not an order or lease; they look like 17/0/1")
-        return cls(*map(int, parts))
+        try:
+            return fields.from_plain(cls, _numbers(text.replace("-", "/")))
+        except CodecError:
+            raise ValueError(f"{text[:80]!r} is not an order or lease; they look like 17/0/1") from None
 
 
 LeaseId = OrderId
@@ -81,14 +83,20 @@ class InstanceId:
         return f"{self.lease}/{self.service}/{self.ordinal}"
 
 
+def _numbers(text: str) -> list[int]:
+    """`17/0/1` as its numbers; nothing when a part is none."""
+    parts = text.split("/")
+    return [int(p) for p in parts] if all(p.isascii() and p.isdigit() and len(p) <= DIGITS_MAX for p in parts) else []
+
+
 def _id_form(cls: type[GroupId] | type[OrderId], parts: int) -> Form:
     plain = fields.record_form(cls)
 
     def from_json(value: object, where: str) -> GroupId | OrderId:
-        numbers = str(value).split("/") if isinstance(value, str) else []
-        if len(numbers) != parts or not all(n.isascii() and n.isdigit() and len(n) <= 20 for n in numbers):
+        numbers = _numbers(value) if isinstance(value, str) else []
+        if len(numbers) != parts:
             raise CodecError(where, "/".join(["number"] * parts), repr(value)[:80])
-        return cls(*map(int, numbers))
+        return fields.from_plain(cls, numbers, where)
 
     return Form(cls.__name__, plain.to_plain, plain.from_plain, str, from_json)
 

@@ -1,4 +1,8 @@
-"""Where each record lives: a table's letter, then its ids in fixed width, big-endian, so that ranges sort by number."""
+"""Where each record lives: a table's letter, then its ids in fixed width, big-endian, so that ranges sort by number.
+
+An id that does not fit raises OverflowError, which would halt every node: so the fields of whatever comes from outside
+are bounded by these widths (`photon_core.api.ids`).
+"""
 
 from __future__ import annotations
 

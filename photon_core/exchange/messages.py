@@ -11,7 +11,7 @@ from enum import IntEnum
 from attrs import frozen
 
 from photon_core.api import fields
-from photon_core.api.ids import ORDER_ID, Address, Hash, LeaseId, NodeKey, OrderId
+from photon_core.api.ids import INDEX_MAX, ORDER_ID, Address, Hash, LeaseId, NodeKey, OrderId
 from photon_core.api.market import PAYLOAD_BYTES_MAX
 
 from .records import UPTN_MAX, GroupSpec, LeaseStatus
@@ -88,7 +88,7 @@ class ResumeGroup:
     """By the owner: a group that was paused is ordered again. Also how the tenant or its keeper says "ready"."""
 
     deployment: int = fields.uint()
-    group: int = fields.uint()
+    group: int = fields.uint(INDEX_MAX)
 
 
 @frozen(kw_only=True)
