@@ -1,4 +1,4 @@
-"""The commands of docs/by-hand.md set up a network, and a deployment goes its whole way through it.
+"""The commands of docs/by-hand.md and README set up networks, and deployments go their whole way through them.
 
 Blocks marked `<!-- run -->` are one terminal's, so variables and functions live on from one to the next; a block marked
 `<!-- run in background as NAME until: TEXT -->` is a terminal of its own, which says TEXT when it is ready. The page
@@ -21,7 +21,8 @@ import pytest
 from attrs import define, field, frozen
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/by-hand.md").read_text()
+BY_HAND = (ROOT / "docs/by-hand.md").read_text()
+README = (ROOT / "README.md").read_text()
 FOLDER = "~/photon-net"
 READY_S = 60.0
 STOP_S = 30.0
@@ -52,7 +53,7 @@ def blocks_of(page: str, folder: Path) -> list[Block]:
     free = dict(zip(ports, map(str, free_ports(len(ports))), strict=True))
     found = []
     for name, ready, commands in _BLOCK.findall(page):
-        text = re.sub(rf"\b({'|'.join(free)})\b", lambda match: free[match[1]], commands)
+        text = re.sub(r"\b\d{4,5}\b", lambda match: free.get(match[0], match[0]), commands)
         found.append(Block(name, ready, text.replace(FOLDER, str(folder))))
     return found
 
@@ -170,15 +171,34 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
     opened.close()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_commands_of_the_page_work(terminals: Terminals, tmp_path: Path) -> None:
+def follow(page: str, terminals: Terminals, folder: Path) -> str:
+    """Runs all that the page says; what the first terminal has shown."""
     printed = []
-    for block in blocks_of(PAGE, tmp_path / "net"):
+    for block in blocks_of(page, folder):
         if block.name:
             terminals.start(block)
         else:
             printed.append(terminals.run(block))
-    everything = "".join(printed)
-    assert "hello from photon" in everything
     assert set(terminals.stop().values()) <= {0, 130}, terminals.logs()
+    return "".join(printed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_network_by_hand(terminals: Terminals, tmp_path: Path) -> None:
+    assert "hello from photon" in follow(BY_HAND, terminals, tmp_path / "net")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_network_of_the_readme(terminals: Terminals, tmp_path: Path) -> None:
+    printed = follow(README, terminals, tmp_path / "net")
+    assert re.search(r"^deployment\s+1$", printed, re.MULTILINE), printed
+
+
+@pytest.mark.parametrize("page", [BY_HAND, README], ids=["by-hand", "README"])
+def test_every_command_of_the_page_is_run(page: str) -> None:
+    """But for the one that puts `photon` on the path, and the two lines that every terminal begins with."""
+    unmarked = re.sub(r"<!-- run[^>]* -->\n+```bash\n.*?```", "", page, flags=re.DOTALL)
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", unmarked, re.DOTALL) for line in block.splitlines()]
+    assert [line for line in lines if not line.startswith((". .venv", "cd ~/photon-net", "export PHOTON_"))] == []
