@@ -59,10 +59,16 @@ class _Desk:
     """One order's book. `ended` is the Match or CloseUnmatched that it came to."""
 
     market: Market
-    order: OrderView = field(factory=lambda: OrderView(
-        id=OrderId(1, 0, 0), max_price=MAX_PRICE, collateral_uptn=1_000, opened_ms=OPENED_MS, window_ms=WINDOW_MS,
-        phase="",
-    ))
+    order: OrderView = field(
+        factory=lambda: OrderView(
+            id=OrderId(1, 0, 0),
+            max_price=MAX_PRICE,
+            collateral_uptn=1_000,
+            opened_ms=OPENED_MS,
+            window_ms=WINDOW_MS,
+            phase="",
+        )
+    )
     now_ms: int = OPENED_MS
     taken: int = 0
     ended: Match | CloseUnmatched | None = None
@@ -150,8 +156,12 @@ class _Desk:
     def _take(self, offer: BidOffered, answer: Accept) -> None:
         assert len(answer.bid_state) <= STATE_BYTES_MAX, "a bid's state is too large"
         bid = BidView(
-            provider=offer.provider, price=offer.price, collateral_uptn=self.order.collateral_uptn,
-            placed_ms=self.now_ms, serial=self.taken, state=answer.bid_state,
+            provider=offer.provider,
+            price=offer.price,
+            collateral_uptn=self.order.collateral_uptn,
+            placed_ms=self.now_ms,
+            serial=self.taken,
+            state=answer.bid_state,
         )
         self.taken += 1
         self.order = evolve(self.order, bids=(*self.order.bids, bid))

@@ -45,9 +45,7 @@ class Verdict:
     detail: str = ""
 
 
-def check_plugin(
-    manager: PluginManager, full_name: str, before: Callable[[AnyClause], None]
-) -> tuple[Verdict, ...]:
+def check_plugin(manager: PluginManager, full_name: str, before: Callable[[AnyClause], None]) -> tuple[Verdict, ...]:
     """Put a plugin to all its clauses; `before` is told of each. PhotonError if it cannot be loaded."""
     subject = subject_of(manager, full_name)
     verdicts = []

@@ -32,7 +32,9 @@ def request(
 ) -> PricingRequest:
     unit = ResourceUnit(resources=resources, count=count, max_price=max_price // (count * units))
     return PricingRequest(
-        order=OrderId(1, 0, 0), units=(unit,) * units, max_price=max_price,
+        order=OrderId(1, 0, 0),
+        units=(unit,) * units,
+        max_price=max_price,
         attributes=(("region", "eu"), ("disk", "ssd")) if attributes else (),
     )
 

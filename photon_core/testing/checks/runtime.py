@@ -5,6 +5,9 @@
 
 A check starts its own agent, removes its own lease, and fails by AssertionError or by its deadline. What is checked of
 networks is in `runtime_networks`; `checks_for` gives all that apply to a kit.
+
+`CLAUSES` puts them to any runtime that runs the host's own commands (IMAGES_OPTIONAL), with a kit of those. One that
+runs images has to say which: its own tests make a kit and go the way above.
 """
 
 from __future__ import annotations
@@ -15,8 +18,18 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import evolve
 
-from photon_core.api.runtime import NETWORK_AGENT, Desired, InstanceSpec, InstanceState, Runtime, RuntimeFailure
+from photon_core.api.runtime import (
+    IMAGES_OPTIONAL,
+    NETWORK_AGENT,
+    Desired,
+    InstanceSpec,
+    InstanceState,
+    Runtime,
+    RuntimeContext,
+    RuntimeFailure,
+)
 from photon_core.testing.checks import runtime_networks
+from photon_core.testing.checks.clauses import Clauses, NotApplicable, Subject
 from photon_core.testing.checks.runtime_kit import (
     FOREVER,
     SMALL,
@@ -24,6 +37,7 @@ from photon_core.testing.checks.runtime_kit import (
     closing,
     desired,
     echo_forever,
+    host_kit,
     instance,
     observed,
     removing,
@@ -128,7 +142,6 @@ async def remove_leaves_nothing_and_touches_no_other(kit: RuntimeKit) -> None:
             raise AssertionError("exec in an instance of a removed lease")
 
 
-
 async def instances_outlive_the_agent(kit: RuntimeKit) -> None:
     spec = kit.spec("web", echo_forever("up"))
     async with kit.agent() as runtime:
@@ -145,7 +158,10 @@ async def output_is_kept_and_the_tail_is_exact(kit: RuntimeKit) -> None:
     async with kit.leased(spec) as runtime:
         await until(runtime, spec.id, InstanceState.EXITED)
         assert [await _tail(runtime, spec, n) for n in (0, 1, 2, 9)] == [
-            b"", b"three\n", b"two\nthree\n", b"one\ntwo\nthree\n",
+            b"",
+            b"three\n",
+            b"two\nthree\n",
+            b"one\ntwo\nthree\n",
         ]
 
 
@@ -224,3 +240,28 @@ LIFE_CHECKS: tuple[Check, ...] = (
 def checks_for(capabilities: frozenset[str]) -> tuple[Check, ...]:
     """Every check that a runtime with these capabilities has to pass."""
     return LIFE_CHECKS + (runtime_networks.NETWORK_CHECKS if NETWORK_AGENT in capabilities else ())
+
+
+runtime_clauses: Clauses[RuntimeContext, Runtime] = Clauses("runtime")
+
+
+def _put_as_clause(check: Check) -> None:
+    """The check's name is its sentence."""
+
+    async def put(subject: Subject[RuntimeContext, Runtime]) -> None:
+        capabilities = subject.record.capabilities
+        if IMAGES_OPTIONAL not in capabilities:
+            raise NotApplicable("it runs images: its own tests bring a RuntimeKit that says which")
+        if check not in checks_for(capabilities):
+            raise NotApplicable(f"it does not claim {NETWORK_AGENT}")
+        with host_kit(subject) as kit:
+            await check(kit)
+
+    put.__name__ = check.__name__
+    runtime_clauses.clause(f"{check.__name__.replace('_', ' ').capitalize()}.")(put)
+
+
+for _check in checks_for(frozenset({NETWORK_AGENT})):
+    _put_as_clause(_check)
+
+CLAUSES = runtime_clauses.all

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
@@ -13,7 +15,16 @@ from attrs import evolve, frozen
 from photon_core.api.fields import HASH_BYTES
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
-from photon_core.api.runtime import Desired, InstanceSpec, InstanceState, Observed, Runtime, SandboxNetworks
+from photon_core.api.runtime import (
+    Desired,
+    InstanceSpec,
+    InstanceState,
+    Observed,
+    Runtime,
+    RuntimeContext,
+    SandboxNetworks,
+)
+from photon_core.testing.checks.clauses import Subject
 
 T = TypeVar("T")
 
@@ -24,6 +35,19 @@ LOOK_AGAIN_S = 0.1
 SMALL = Resources(cpu_milli=200, memory_bytes=256 * 2**20, storage_bytes=256 * 2**20)
 VERSION = bytes(HASH_BYTES)
 FOREVER = "while :; do sleep 1000; done"
+GREETING = b"hello from inside\n"
+SERVE = """
+import socket, sys
+server = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+while True:
+    client, _ = server.accept()
+    client.sendall(b"hello from inside\\n")
+    client.close()
+"""
+REACH = """
+import socket, sys
+socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()
+"""
 
 
 @frozen(kw_only=True)
@@ -71,6 +95,29 @@ class RuntimeKit:
             id=instance(service, deployment), image=self.image, command=argv, resources=SMALL, manifest_version=VERSION
         )
         return evolve(spec, **more)
+
+
+def host_serve(port: int) -> tuple[str, ...]:
+    return ("python3", "-c", SERVE, str(port))
+
+
+def host_reach(host: str, port: int) -> tuple[str, ...]:
+    return ("python3", "-c", REACH, host, str(port))
+
+
+@contextmanager
+def host_kit(subject: Subject[RuntimeContext, Runtime]) -> Iterator[RuntimeKit]:
+    """For a runtime that runs the host's own commands; its `python3` serves and reaches. The home goes at the end."""
+    with tempfile.TemporaryDirectory(prefix="photon-runtime-") as home:
+        context = RuntimeContext(home=Path(home), chain_id=bytes(HASH_BYTES), agent="check", config=None)
+        yield RuntimeKit(
+            make=lambda: subject.make(context),
+            image="none",
+            serve=host_serve,
+            reach=host_reach,
+            greeting=GREETING,
+            capabilities=subject.record.capabilities,
+        )
 
 
 def instance(service: str, deployment: int = 1) -> InstanceId:

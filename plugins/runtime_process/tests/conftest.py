@@ -11,31 +11,9 @@ from pathlib import Path
 import pytest
 
 from photon_core.api.runtime import IMAGES_OPTIONAL, NETWORK_AGENT, RuntimeContext
-from photon_core.testing.checks.runtime_kit import RuntimeKit
+from photon_core.testing.checks.runtime_kit import GREETING, RuntimeKit, host_reach, host_serve
 from photon_runtime_process.config import Config
 from photon_runtime_process.runtime import ProcessRuntime
-
-GREETING = b"hello from inside\n"
-SERVE = """
-import socket, sys
-server = socket.create_server(("0.0.0.0", int(sys.argv[1])))
-while True:
-    client, _ = server.accept()
-    client.sendall(b"hello from inside\\n")
-    client.close()
-"""
-REACH = """
-import socket, sys
-socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()
-"""
-
-
-def serve(port: int) -> tuple[str, ...]:
-    return ("python3", "-c", SERVE, str(port))
-
-
-def reach(host: str, port: int) -> tuple[str, ...]:
-    return ("python3", "-c", REACH, host, str(port))
 
 
 def context(home: Path, **config: object) -> RuntimeContext:
@@ -75,6 +53,10 @@ def make(home: Path) -> Callable[..., ProcessRuntime]:
 @pytest.fixture
 def kit(home: Path) -> RuntimeKit:
     return RuntimeKit(
-        make=lambda: ProcessRuntime(context(home)), image="ignored", serve=serve, reach=reach, greeting=GREETING,
+        make=lambda: ProcessRuntime(context(home)),
+        image="ignored",
+        serve=host_serve,
+        reach=host_reach,
+        greeting=GREETING,
         capabilities=frozenset({NETWORK_AGENT, IMAGES_OPTIONAL}),
     )

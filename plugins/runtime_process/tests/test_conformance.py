@@ -1,16 +1,5 @@
-"""The checks that every runtime has to pass."""
+"""Every clause of the contract of runtime plugins, put to this one."""
 
-from __future__ import annotations
+from photon_conformance import conformance_of
 
-import pytest
-
-from photon_core.api.runtime import IMAGES_OPTIONAL, NETWORK_AGENT
-from photon_core.testing.checks.runtime import Check, checks_for
-from photon_core.testing.checks.runtime_kit import RuntimeKit
-
-
-@pytest.mark.parametrize(
-    "check", checks_for(frozenset({NETWORK_AGENT, IMAGES_OPTIONAL})), ids=lambda check: check.__name__
-)
-async def test_conformance(kit: RuntimeKit, check: Check) -> None:
-    await check(kit)
+test_conformance = conformance_of("runtime_process")
