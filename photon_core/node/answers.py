@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from photon_core.api.ids import GroupId, OrderId
+from photon_core.api.ids import OrderId
 from photon_core.exchange import settlement
 from photon_core.exchange.records import Deployment, Group, Lease, LeaseState
 from photon_core.exchange.state import Ledger
@@ -57,21 +57,19 @@ def _group_detail(ledger: Ledger, group: Group) -> GroupDetail:
     if not group.orders:
         return GroupDetail(group=group, order=None)
     newest = OrderId(group.deployment, group.index, group.orders - 1)
-    assert newest.group_id == GroupId(group.deployment, group.index)
     return GroupDetail(group=group, order=order_detail(ledger, newest))
 
 
 def _held(deployment: Deployment, open_leases: list[Lease]) -> int:
     """Escrow by its definition in `exchange.records.Deployment`."""
-    deposited = sum(depositor.amount_uptn for depositor in deployment.depositors)
-    return deposited - deployment.spent_uptn - deployment.refunded_uptn - sum(lease.paid_uptn for lease in open_leases)
+    return settlement.deposit_uptn(deployment) - sum(lease.paid_uptn for lease in open_leases)
 
 
 def _earned(ledger: Ledger, lease: Lease) -> int:
-    if lease.state is not LeaseState.ACTIVE:
-        return lease.paid_uptn
     return settlement.earned_now_uptn(lease, ledger.provider(lease.provider))
 
 
 def _confirmed(ledger: Ledger, lease: Lease) -> int:
+    if lease.state is not LeaseState.ACTIVE:
+        return lease.confirmed_ms
     return settlement.confirmed_until_ms(lease, ledger.provider(lease.provider))

@@ -44,7 +44,7 @@ ROUTES = [
     Route("/v1/providers", market.providers),
     Route("/v1/providers/{address}", market.provider),
     Route("/v1/deployments", market.deployments),
-    Route("/v1/deployments/{id:int}", market.deployment),
+    Route("/v1/deployments/{id}", market.deployment),
     Route("/v1/orders", market.orders),
     Route("/v1/orders/{id:path}", market.order),
     Route("/v1/leases", market.leases),

@@ -12,6 +12,8 @@ from photon_core.node import answers
 
 from . import request as read
 
+ID_MAX = 2**64 - 1
+
 
 async def account(request: Request) -> Response:
     ledger = read.node_of(request).ledger()
@@ -32,7 +34,7 @@ async def providers(request: Request) -> Response:
 
 
 async def deployment(request: Request) -> Response:
-    number = request.path_params["id"]
+    number = read.integer(request.path_params["id"], "a deployment's id", ID_MAX)
     detail = answers.deployment_detail(read.node_of(request).ledger(), number)
     return read.answer(read.found(detail, f"deployment {number}"))
 
@@ -42,7 +44,7 @@ async def deployments(request: Request) -> Response:
     node, query = read.node_of(request), request.query_params
     if "owner" not in query:
         raise HTTPException(400, "owner is missing: /v1/deployments?owner=photon1…")
-    after = read.integer(query["after"], "after", 2**64 - 1) if "after" in query else None
+    after = read.integer(query["after"], "after", ID_MAX) if "after" in query else None
     ledger = node.ledger()
     ids = read.listed(node.listings.deployments, read.address(query["owner"], "owner"), after)
     if "state" in query:
