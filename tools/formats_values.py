@@ -301,4 +301,8 @@ CALLS: tuple[Any, ...] = (
     ),
     methods.LogsRequest(**_ASKED, service="web", follow=False, tail_lines=100),
     methods.LogChunk(service="web", ordinal=0, data=b"listening on 8080\n"),
+    methods.DecisionRequest(order=_ASKED["lease"]),
+    methods.Decision(
+        order=_ASKED["lease"], verdict=methods.Verdict.NO_BID, why="capacity", reason="cpu 4000m wanted, 1500m free"
+    ),
 )

@@ -94,10 +94,27 @@ def _look(place: Place, deployment: int, key: str | None, passphrase_file: Path 
         return await deployment_status(node, deployment, None)
 
     status = place.run(chain_view)
-    if key is None or not any(group.lease for group in status.groups):
+    if key is None:
         return status
+    if not any(group.lease for group in status.groups):
+        return _with_reasons(place, status)
     unlocked = place.unlock(key or None, passphrase_file)
     return place.run_as_tenant(unlocked, lambda tenant: tenant.status(deployment))
+
+
+def _with_reasons(place: Place, status: DeploymentStatus) -> DeploymentStatus:
+    """Of a deployment that nobody bid on: why not, as the providers themselves say. That is no secret: no key."""
+    from photon_core.tenant.lookup import deployment_status
+    from photon_core.tenant.status import unbid_order
+
+    if not any(unbid_order(group.detail) for group in status.groups):
+        return status
+
+    async def asked(node: NodeClient) -> DeploymentStatus:
+        async with place.links(node) as links:
+            return await deployment_status(node, status.detail.deployment.id, None, links)
+
+    return place.run(asked)
 
 
 # --- showing ---------------------------------------------------------------------------------------------------------
@@ -105,6 +122,7 @@ def _look(place: Place, deployment: int, key: str | None, passphrase_file: Path 
 
 def status_json(status: DeploymentStatus) -> dict[str, object]:
     """`detail` is what the chain has, as `photon query deployment` shows it."""
+    from photon_core.api.bech32m import encode_address
     from photon_core.api.fields import to_json
 
     return {
@@ -118,6 +136,11 @@ def status_json(status: DeploymentStatus) -> dict[str, object]:
                 "report": to_json(group.report) if group.report else None,
                 "no_report": group.no_report or None,
                 "past": [to_json(lease) for lease in group.past],
+                "why_no_bid": [
+                    {"provider": encode_address(answer.provider), "says": answer.says,
+                     "decision": to_json(answer.decision) if answer.decision else None}
+                    for answer in group.answers
+                ],
             }
             for group in status.groups
         ],

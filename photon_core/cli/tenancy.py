@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from photon_core.chain.keys import SigningKey
     from photon_core.node.client import NodeClient
     from photon_core.tenant.client import Tenant
+    from photon_core.tenant.links import ProviderLinks
 
 NODE, NETWORK = "PHOTON_NODE", "PHOTON_NETWORK"
 DEFAULT_NODE = "http://127.0.0.1:4280"
@@ -153,6 +154,19 @@ class Place:
 
         async with open_tenant(node, key, home=self.home, make_transport=self.make_transport) as tenant:
             yield tenant
+
+    @asynccontextmanager
+    async def links(self, node: NodeClient) -> AsyncIterator[ProviderLinks]:
+        """To providers, as nobody in particular: for what they answer to everybody."""
+        from functools import partial
+
+        from photon_core.chain import keys
+        from photon_core.chain.keys import KeyPurpose
+        from photon_core.tenant.links import open_links
+
+        chain_id, seed = (await node.status()).chain_id, keys.generate(KeyPurpose.NODE).seed
+        async with open_links(partial(self.make_transport, seed, chain_id)) as links:
+            yield links
 
     def make_transport(self, node_seed: bytes, chain_id: Hash) -> Transport:
         """The chosen transport; libp2p unless somebody says otherwise. Importing it may take seconds."""

@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 from attrs import frozen
 
 from photon_core.api import fields
-from photon_core.api.ids import ORDER_ID, LeaseId
+from photon_core.api.ids import ORDER_ID, LeaseId, OrderId
 from photon_core.exchange.records import LeaseStatus
 from photon_core.manifest.records import NAME_BYTES_MAX, SECTION_BYTES_MAX, SERVICES_MAX, Protocol
 
@@ -36,6 +36,8 @@ class Method(StrEnum):
     """StatusRequest → LeaseReport."""
     LOGS = "lease.logs"
     """LogsRequest → a stream of LogChunk."""
+    DECISION = "order.decision"
+    """DecisionRequest → Decision. Answered to everybody: whoever orders may ask why nobody bids."""
 
 
 class RefusalCode(StrEnum):
@@ -171,3 +173,30 @@ class LogChunk:
     service: str = fields.text(NAME_BYTES_MAX)
     ordinal: int = fields.uint(INSTANCES_MAX)
     data: bytes = fields.blob(maximum=LOG_CHUNK_BYTES_MAX)
+
+
+# --- order.decision ---------------------------------------------------------------------------------------------------
+
+
+class Verdict(IntEnum):
+    UNKNOWN = 0
+    """It has not looked at this order yet, or it was so long ago that it has forgotten why."""
+    BID = 1
+    NO_BID = 2
+
+
+@frozen(kw_only=True)
+class DecisionRequest:
+    order: OrderId = fields.of(ORDER_ID)
+
+
+@frozen(kw_only=True)
+class Decision:
+    """What the provider made of an order. `why` is a stable word for scripts and `reason` for people, both empty unless
+    there is no bid. A price is never told here: the chain does, as far as the market's rule lets it.
+    """
+
+    order: OrderId = fields.of(ORDER_ID)
+    verdict: Verdict = fields.choice(Verdict)
+    why: str = fields.text(32, "")
+    reason: str = fields.text(400, "")

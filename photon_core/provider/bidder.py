@@ -14,6 +14,7 @@ from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.exchange.messages import CreateBid
 from photon_core.node.account import TransactionRefused
 from photon_core.node.views import OrderDetail
+from photon_core.peers.methods import Decision, Verdict
 
 from .bidding import Bidder, NoBid, Offer, Why, decide
 from .chain import ChainView
@@ -22,6 +23,8 @@ from .parts import AgentParts
 
 log = logging.getLogger(__name__)
 
+REASON_BYTES_MAX = 400
+"""As long as `Decision` carries."""
 REASONS_MAX = 100
 """Of the newest orders, open or over: what an operator or tenant asks about is recent."""
 
@@ -65,6 +68,16 @@ class BidDesk:
                 balance_uptn -= detail.order.collateral_uptn
             else:
                 self._keep(order, why)
+
+    def decision(self, order: OrderId, view: ChainView) -> Decision:
+        """For whoever asks why there is no bid."""
+        on_chain = next((detail.order for detail in view.orders if detail.order.id == order), None)
+        if order in self._sent or (on_chain is not None and view.provider.id in on_chain.bidders):
+            return Decision(order=order, verdict=Verdict.BID)
+        if (no := self.reasons.get(order)) is not None:
+            reason = no.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
+            return Decision(order=order, verdict=Verdict.NO_BID, why=no.why.value, reason=reason)
+        return Decision(order=order, verdict=Verdict.UNKNOWN)
 
     def _keep(self, order: OrderId, why: NoBid) -> None:
         self.reasons.pop(order, None)

@@ -1,8 +1,9 @@
-"""What tenants ask of a provider over a link: take a manifest section, tell a lease's state, show its logs.
+"""What tenants ask of a provider over a link: take a manifest section, tell a lease's state, show its logs, say why
+there was no bid.
 
-Every request carries an authorization (`photon_core.peers.authorization`) that is checked against the link's peer, the
-lease's owner on chain and the clock, before anything else is looked at; so a stranger learns only whether a lease
-exists, which the chain says anyway. Refusals go by name. Sizes, rates and how many at once are `Peers`' to bound; here
+Every request about a lease carries an authorization (`photon_core.peers.authorization`) that is checked against the
+link's peer, the lease's owner on chain and the clock, before anything else is looked at; so a stranger learns only
+whether a lease exists, which the chain says anyway. Refusals go by name. Sizes, rates and how many at once are `Peers`' to bound; here
 log followers of one lease are.
 """
 
@@ -26,6 +27,7 @@ from photon_core.peers import Peers, Refusal
 from photon_core.peers.authorization import Demand, NotAuthorized, Scope, SignedAuthorization, check_authorization
 from photon_core.peers.methods import (
     LOG_CHUNK_BYTES_MAX,
+    DecisionRequest,
     Delivered,
     DeliverRequest,
     LogChunk,
@@ -45,6 +47,8 @@ T = TypeVar("T")
 
 DELIVER_PARAMS_BYTES_MAX = 1_048_576 + 4096
 """A section and its authorization."""
+DECISION_PARAMS_BYTES_MAX = 64
+"""An order's name. It is a question without papers, so it must cost next to nothing: a look into two tables."""
 FOLLOWERS_PER_LEASE_MAX = 16
 CHUNKS_WAITING = 4
 """Of each log request: a slow reader holds back the reading, not memory."""
@@ -57,6 +61,7 @@ class Gateway:
         peers.serve(Method.DELIVER, self.deliver, allow=everyone, max_params_bytes=DELIVER_PARAMS_BYTES_MAX)
         peers.serve(Method.STATUS, self.status, allow=everyone)
         peers.serve(Method.LOGS, self.logs, allow=everyone)
+        peers.serve(Method.DECISION, self.decision, allow=everyone, max_params_bytes=DECISION_PARAMS_BYTES_MAX)
 
     # --- methods ------------------------------------------------------------------------------------------------------
 
@@ -89,6 +94,14 @@ class Gateway:
                 yield fields.to_plain(chunk)
         finally:
             self._followers[request.lease] -= 1
+
+    async def decision(self, caller: NodeKey, params: Any) -> Plain:
+        """Of no lease, so nobody's secret: why this provider did not bid."""
+        del caller
+        request = _read(DecisionRequest, params)
+        if self._agent.view is None:
+            raise Refusal(RefusalCode.CHAIN_UNREACHABLE, "this provider has not seen the chain yet")
+        return fields.to_plain(self._agent.desk.decision(request.order, self._agent.view))
 
     # --- who may ------------------------------------------------------------------------------------------------------
 

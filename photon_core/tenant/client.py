@@ -176,7 +176,7 @@ class Tenant:
 
     async def status(self, deployment: int) -> DeploymentStatus:
         """The chain's view joined with what each lease's provider answers now."""
-        return await deployment_status(self.node, deployment, self.courier)
+        return await deployment_status(self.node, deployment, self.courier, self._links)
 
     @asynccontextmanager
     async def following(

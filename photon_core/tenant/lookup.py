@@ -5,16 +5,18 @@ from __future__ import annotations
 import trio
 
 from photon_core.api.errors import PhotonError
-from photon_core.api.ids import LeaseId
+from photon_core.api.ids import LeaseId, OrderId
 from photon_core.exchange.records import GroupState, Lease
 from photon_core.node.client import NodeClient
 from photon_core.node.views import DeploymentDetail, GroupDetail
 from photon_core.peers.methods import LeaseReport
 
 from . import money
+from .decisions import Answer, ask_decisions
 from .delivery import Courier
 from .errors import no_deployment
-from .status import DeploymentStatus, describe_group
+from .links import ProviderLinks
+from .status import DeploymentStatus, able_providers, describe_group, unbid_order
 
 PAST_LEASES_MAX = 32
 """Of each group, the newest: one that is ordered again for ever has an endless past."""
@@ -39,8 +41,10 @@ async def past_leases(node: NodeClient, group: GroupDetail) -> tuple[Lease, ...]
     return tuple(found)
 
 
-async def deployment_status(node: NodeClient, deployment: int, courier: Courier | None) -> DeploymentStatus:
-    """`courier` None: only what the chain knows."""
+async def deployment_status(
+    node: NodeClient, deployment: int, courier: Courier | None, links: ProviderLinks | None = None
+) -> DeploymentStatus:
+    """`courier` None: nobody is asked about leases; `links` None: nobody is asked why there is no bid."""
     detail = await deployment_detail(node, deployment)
     providers = await node.providers()
     past = [await past_leases(node, group) for group in detail.groups]
@@ -52,12 +56,19 @@ async def deployment_status(node: NodeClient, deployment: int, courier: Courier 
         except PhotonError as error:
             reports[index] = None, str(error).split("\n", maxsplit=1)[0]
 
+    answers: list[tuple[Answer, ...]] = [()] * len(detail.groups)
+
+    async def ask_why(index: int, order: OrderId, links: ProviderLinks) -> None:
+        answers[index] = await ask_decisions(links, order, able_providers(detail.groups[index], providers))
+
     async with trio.open_nursery() as nursery:
         for index, group in enumerate(detail.groups):
+            if links is not None and (order := unbid_order(group)) is not None:
+                nursery.start_soon(ask_why, index, order, links)
             if courier is not None and group.group.state is GroupState.LEASED and group.order is not None:
                 nursery.start_soon(ask, index, group.order.order.id, courier)
     groups = tuple(
-        describe_group(group, *reports[index], past=past[index], providers=providers)
+        describe_group(group, *reports[index], past=past[index], providers=providers, answers=answers[index])
         for index, group in enumerate(detail.groups)
     )
     earlier = [lease for leases in past for lease in leases]

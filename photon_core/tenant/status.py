@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from photon_core.api.ids import OrderId
 from photon_core.exchange.records import (
     CloseReason,
     GroupState,
@@ -20,6 +21,7 @@ from photon_core.exchange.records import (
 from photon_core.node.views import DeploymentDetail, GroupDetail
 from photon_core.peers.methods import LeaseReport
 
+from .decisions import Answer, refusals
 from .money import MoneySummary
 from .search import Candidate, candidates
 
@@ -39,7 +41,9 @@ class Standing(StrEnum):
 
 @frozen(kw_only=True)
 class GroupStatus:
-    """`report` is the provider's own, None with the reason in `no_report`; `past` its ended leases, oldest first."""
+    """`report` is the provider's own, None with the reason in `no_report`; `past` its ended leases, oldest first;
+    `answers` what providers say of the order that nobody bid on, when they were asked.
+    """
 
     detail: GroupDetail
     lease: Lease | None
@@ -48,6 +52,7 @@ class GroupStatus:
     standing: Standing
     says: str
     past: tuple[Lease, ...]
+    answers: tuple[Answer, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -59,17 +64,33 @@ class DeploymentStatus:
 
 def describe_group(
     detail: GroupDetail, report: LeaseReport | None, no_report: str, *, past: tuple[Lease, ...],
-    providers: Sequence[Provider],
+    providers: Sequence[Provider], answers: tuple[Answer, ...] = (),
 ) -> GroupStatus:
-    """`past` are the group's earlier leases; `providers` all that are registered."""
+    """`past` are the group's earlier leases; `providers` all that are registered; `answers` see GroupStatus."""
     newest = detail.order.lease if detail.order is not None else None
     lease = newest if newest is not None and newest.state is LeaseState.ACTIVE else None
     if newest is not None and lease is None:
         past = (*past, newest)
     standing, says = _judge(detail, lease, report, past, providers)
+    if told := refusals(answers):
+        says += f"; providers that did not bid say: {'; '.join(told)}"
     return GroupStatus(
-        detail=detail, lease=lease, report=report, no_report=no_report, standing=standing, says=says, past=past
+        detail=detail, lease=lease, report=report, no_report=no_report, standing=standing, says=says, past=past,
+        answers=answers,
     )
+
+
+def unbid_order(detail: GroupDetail) -> OrderId | None:
+    """The group's order when nobody has bid on it: what providers can be asked about."""
+    order = detail.order
+    if order is None or order.bids or order.order.state not in (OrderState.OPEN, OrderState.EXPIRED):
+        return None
+    return order.order.id
+
+
+def able_providers(detail: GroupDetail, providers: Sequence[Provider]) -> tuple[Provider, ...]:
+    """Those that could bid as far as the chain knows: only they have something to tell."""
+    return tuple(candidate.provider for candidate in _candidates(detail, providers) if not candidate.reasons)
 
 
 def _judge(
