@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).parents[2] / "examples/plugins/market_firstcome"
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "examples/plugins/market_firstcome"
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,14 @@ def test_it_keeps_the_contract_of_its_kind(site: Path) -> None:
     document = json.loads(done.stdout)
     assert [clause for clause in document["clauses"] if clause["verdict"] == "broken"] == []
     assert (document["kept"], done.returncode) == (True, 0)
+
+
+def test_a_network_runs_by_its_rule(site: Path) -> None:
+    done = photon("--plugin", "market_firstcome", "up", "--demo", str(ROOT / "examples/web.yml"), site=site)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["http_status"] == 200
+    assert len(outcome["bids"]) == 1, "the first one to come has won: there is no second"
 
 
 def test_without_it_the_error_says_what_to_do(site: Path) -> None:
