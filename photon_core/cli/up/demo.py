@@ -64,6 +64,8 @@ class Story:
     leases: dict[LeaseId, dict[str, Any]] = field(factory=dict)
     serving: dict[LeaseId, tuple[Endpoint, ...]] = field(factory=dict)
     seconds: dict[str, float] = field(factory=dict)
+    trouble: str = ""
+    """What the provider last said of a workload that does not serve."""
 
     def mark(self, name: str) -> None:
         """The first time counts."""
@@ -103,7 +105,9 @@ class Story:
                 if self.complete:
                     self.mark("serving")
             case steps.LeaseEnded() | steps.Paused() | steps.DeliveryFailed():
-                raise PhotonError(code="not-served", what=step_text(step))
+                raise PhotonError(code="not-served", what=step_text(step), found=self.trouble)
+            case steps.WorkloadChanged():
+                self.trouble = step.reason or self.trouble
             case _:
                 pass
 
