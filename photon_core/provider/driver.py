@@ -242,6 +242,7 @@ class Agent:
             observed=self.observed,
             closed_ports=await self._probe(),
             wired=self.fabric.wired if self.fabric is not None else {},
+            contested={lease: self.fabric.contested(lease) for lease in self.held} if self.fabric is not None else {},
             busy=set(self.executor.busy),
             trouble=dict(self.executor.trouble),
             removed=set(self.executor.removed),

@@ -3,8 +3,8 @@ there was no bid.
 
 Every request about a lease carries an authorization (`photon_core.peers.authorization`) that is checked against the
 link's peer, the lease's owner on chain and the clock, before anything else is looked at; so a stranger learns only
-whether a lease exists, which the chain says anyway. Refusals go by name. Sizes, rates and how many at once are `Peers`' to bound; here
-log followers of one lease are.
+whether a lease exists, which the chain says anyway. Refusals go by name. Sizes, rates and how many at once are
+`Peers`' to bound; here log followers of one lease are.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from photon_core.api.ids import Hash, InstanceId, LeaseId
 from photon_core.api.runtime import Desired, InstanceState, Observed
@@ -85,6 +85,8 @@ class Situation:
     observed: tuple[Observed, ...] | None
     closed_ports: Mapping[InstanceId, tuple[int, ...]] = field(factory=dict)
     wired: Mapping[LeaseId, LeaseNetwork] = field(factory=dict)
+    contested: Mapping[LeaseId, Mapping[str, str]] = field(factory=dict)
+    """Services that may find a port of theirs in use, and why: see `LeaseNetwork.contested`."""
     busy: AbstractSet[LeaseId] = frozenset()
     trouble: Mapping[LeaseId, Trouble] = field(factory=dict)
     removed: AbstractSet[LeaseId] = frozenset()
@@ -214,13 +216,17 @@ def _judge(
         return Judgement(status=LeaseStatus.AWAITING_MANIFEST)
     if reason := workload.unfit(section, policy.capabilities):
         return Judgement(status=LeaseStatus.WORKLOAD_FAULT, reason=reason)
+    contested = situation.contested.get(lease, {})
     instances = {
-        id_: health.judge(
-            seen.get(id_),
-            memory.get(id_, Memory()),
-            situation.closed_ports.get(id_),
-            situation.now_ms,
-            policy.ready_timeout_ms,
+        id_: _named(
+            health.judge(
+                seen.get(id_),
+                memory.get(id_, Memory()),
+                situation.closed_ports.get(id_),
+                situation.now_ms,
+                policy.ready_timeout_ms,
+            ),
+            contested.get(id_.service, ""),
         )
         for id_ in workload.instance_specs(lease, section, b"")
     }
@@ -231,6 +237,14 @@ def _judge(
         return Judgement(status=LeaseStatus.SERVING, instances=instances)
     trouble = situation.trouble.get(lease)
     return Judgement(status=LeaseStatus.STARTING, reason=_bounded(trouble.what) if trouble else "", instances=instances)
+
+
+def _named(judged: Health, contest: str) -> Health:
+    """A fault that a contested port explains is told by that name: "exited with code 1" says nothing of it."""
+    if not judged.fault or not contest:
+        return judged
+    why = f"port-conflict: {judged.fault}; {contest}"
+    return evolve(judged, reason=why, fault=why)
 
 
 def _bounded(text: str) -> str:

@@ -167,6 +167,11 @@ class Fabric:
         wiring = self._wirings.get(lease)
         return (*(wiring.notes if wiring else ()), *self._notes.get(lease, ()))
 
+    def contested(self, lease: LeaseId) -> dict[str, str]:
+        """By service: a port that it listens on and that a peer of it has too, where that is in the way."""
+        wiring = self._wirings.get(lease)
+        return wiring.contested(wiring.network) if wiring else {}
+
     def connections(self, lease: LeaseId) -> int:
         wiring = self._wirings.get(lease)
         return len(wiring.connections) if wiring else 0

@@ -51,6 +51,14 @@ class LeaseNetwork:
     def servers(self, service: str) -> tuple[InstanceId, ...]:
         return tuple(instance for instance in self.instances if instance.service == service)
 
+    def contested(self) -> tuple[Grant, ...]:
+        """Grants on a port that their client listens on itself. In a sandbox without a redirect the agent listens there
+        in the peer's place, so a client that listens on all addresses fails: the port is in use.
+        """
+        promised = {(grant.server, grant.server_port) for grant in self.grants}
+        promised |= {(rule.service, rule.port) for rule in self.ingress}
+        return tuple(grant for grant in self.grants if (grant.client.service, grant.port) in promised)
+
 
 def instance_ids(lease: LeaseId, section: Section) -> tuple[InstanceId, ...]:
     return tuple(InstanceId(lease, s.name, ordinal) for s in section.services for ordinal in range(s.count))

@@ -73,7 +73,15 @@ class LeaseWiring:
             self._allowed[grant.client, grant.address, grant.port] = grant
             if self._gathering.get(grant.client) is None and grant not in self._listening:
                 notes += await self._open(grant)
-        self.network, self.notes = network, tuple(notes)
+        self.network, self.notes = network, (*notes, *self.contested(network).values())
+
+    def contested(self, network: LeaseNetwork | None) -> dict[str, str]:
+        """By service, why its own port may be in use when it starts. Nothing where connections are redirected."""
+        return {
+            grant.client.service: contest_words(grant)
+            for grant in (network.contested() if network else ())
+            if self._gathering.get(grant.client) is None
+        }
 
     async def _enter(self, instance: InstanceId) -> None:
         if instance in self._namespaces:
@@ -185,6 +193,14 @@ class LeaseWiring:
                 with trio.fail_after(self._limits.connect_timeout_s):
                     return await namespace.connect(SERVER_ADDRESS, port)
         raise NoServer(f"no instance of {service} answers on port {port}")
+
+
+def contest_words(grant: Grant) -> str:
+    name = grant.client.service
+    return (
+        f"port {grant.port} is {name}'s own and {grant.name}'s, and nothing is redirected here: let {name} listen on "
+        f"127.0.0.1 only, or expose {grant.name} `as` another port"
+    )
 
 
 def original_destination(connection: socket.socket) -> tuple[str, int]:
