@@ -139,6 +139,9 @@ OWN_TEST = {
     "http/submitted",
     "http/error",
 }
+"""In this file."""
+READ_BY_HAND = {"network", "demo"}
+"""In tests/e2e/test_by_hand.py, against a network that runs."""
 
 
 @pytest.mark.parametrize("name", JSON)
@@ -233,7 +236,7 @@ def test_the_manifest_of_the_page_fits_what_was_ordered() -> None:
 
 
 def test_every_example_is_read_by_a_test() -> None:
-    assert set(EXAMPLES) == {*BYTES, *JSON, *OWN_TEST}
+    assert set(EXAMPLES) == {*BYTES, *JSON, *OWN_TEST, *READ_BY_HAND}
 
 
 def test_every_record_of_the_exchange_has_a_table() -> None:

@@ -5,6 +5,7 @@ Blocks marked `<!-- run -->` are one terminal's, so variables and functions live
 says what is put in place of its folder and ports.
 """
 
+import json
 import os
 import re
 import shutil
@@ -16,12 +17,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import define, field, frozen
 
 ROOT = Path(__file__).parents[2]
 BY_HAND = (ROOT / "docs/by-hand.md").read_text()
+FORMATS = (ROOT / "docs/formats.md").read_text()
 README = (ROOT / "README.md").read_text()
 FOLDER = "~/photon-net"
 READY_S = 60.0
@@ -172,14 +175,13 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
 
 
 def follow(page: str, terminals: Terminals, folder: Path) -> str:
-    """Runs all that the page says; what the first terminal has shown."""
+    """Runs all that the page says, to where everything still runs; what the first terminal has shown."""
     printed = []
     for block in blocks_of(page, folder):
         if block.name:
             terminals.start(block)
         else:
             printed.append(terminals.run(block))
-    assert set(terminals.stop().values()) <= {0, 130}, terminals.logs()
     return "".join(printed)
 
 
@@ -187,6 +189,7 @@ def follow(page: str, terminals: Terminals, folder: Path) -> str:
 @pytest.mark.timeout(300)
 def test_a_network_by_hand(terminals: Terminals, tmp_path: Path) -> None:
     assert "hello from photon" in follow(BY_HAND, terminals, tmp_path / "net")
+    assert set(terminals.stop().values()) <= {0, 130}, terminals.logs()
 
 
 @pytest.mark.slow
@@ -194,6 +197,33 @@ def test_a_network_by_hand(terminals: Terminals, tmp_path: Path) -> None:
 def test_a_network_of_the_readme(terminals: Terminals, tmp_path: Path) -> None:
     printed = follow(README, terminals, tmp_path / "net")
     assert re.search(r"^deployment\s+1$", printed, re.MULTILINE), printed
+    network = json.loads((tmp_path / "net/network.json").read_text())
+    assert set(terminals.stop().values()) <= {0, 130}, terminals.logs()
+    assert shape(network) == shape(described("network"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_demos_document_is_as_described(terminals: Terminals) -> None:
+    printed = terminals.run(Block("", "", "photon up --demo examples/web.yml --output json 2>/dev/null"))
+    assert shape(json.loads(printed)) == shape(described("demo"))
+
+
+def described(name: str) -> Any:
+    """The example of docs/formats.md."""
+    found = re.search(rf"<!-- example: {name} -->\n+```json\n(.*?)\n```", FORMATS, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def shape(body: Any) -> Any:
+    """Names and types, of a list those of its first item."""
+    match body:
+        case dict():
+            return {name: shape(value) for name, value in body.items()}
+        case list():
+            return [shape(value) for value in body[:1]]
+    return type(body).__name__
 
 
 @pytest.mark.parametrize("page", [BY_HAND, README], ids=["by-hand", "README"])
