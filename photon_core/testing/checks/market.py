@@ -108,8 +108,9 @@ class _Desk:
             self.now_ms = self.order.deadline_ms
             self.order = evolve(self.order, deadline_ms=None)
             self.carry_out(self.market.on_due(self.order, self.now_ms))
-            if self.is_open and (next_ms := self._deadline_ms()) is not None:
-                assert next_ms > self.now_ms, f"on_due set a deadline of {next_ms} again"
+            next_ms = self._deadline_ms()
+            past = self.ended is None and next_ms is not None and next_ms <= self.now_ms
+            assert not past, f"on_due set a deadline of {next_ms} again"
         raise AssertionError(f"the order has not ended after {DEADLINES_MAX} deadlines")
 
     def carry_out(self, decisions: tuple[Decision, ...]) -> None:
