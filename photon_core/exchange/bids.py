@@ -30,10 +30,16 @@ def release(
     assert bid.status is BidStatus.OPEN
     run.credit(bid.payer, bid.collateral_uptn + compensation_uptn)
     run.ledger.put_bid(evolve(bid, status=status, collateral_uptn=0, reason=reason))
-    run.emit(BidEnded(
-        order=bid.order, provider=bid.provider, returned_uptn=bid.collateral_uptn, forfeited_uptn=forfeited_uptn,
-        compensation_uptn=compensation_uptn, reason=reason,
-    ))
+    run.emit(
+        BidEnded(
+            order=bid.order,
+            provider=bid.provider,
+            returned_uptn=bid.collateral_uptn,
+            forfeited_uptn=forfeited_uptn,
+            compensation_uptn=compensation_uptn,
+            reason=reason,
+        )
+    )
 
 
 def drop(run: Execution, order: Order, provider: Address) -> Order:
@@ -45,7 +51,12 @@ def drop(run: Execution, order: Order, provider: Address) -> Order:
 
 
 def end_order(
-    run: Execution, order: Order, end: OrderState, reason: str, *, winner: Address | None = None,
+    run: Execution,
+    order: Order,
+    end: OrderState,
+    reason: str,
+    *,
+    winner: Address | None = None,
     compensate: bool = False,
 ) -> None:
     """No more bids; all but the winner's lose. `compensate`: the tenant closed it and pays every bidder the least fee.

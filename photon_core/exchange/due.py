@@ -1,7 +1,11 @@
 """What happens when a timer fires, as of its own due time.
 
-The block's start fires what is due, in (due, id) order, at most `events_per_block`. A transaction that touches a
-deployment first fires what is overdue of that deployment, so that a backlog makes nobody both late and in time.
+The block's start fires what is due, in (due, id) order, at most `events_per_block`. If that is not all, market time
+waits: it never passes an event that is still to fire. Otherwise whoever makes a backlog could make others late: a match
+that fires a period after it was due would make a lease that is stale, and its collateral lost, before anybody saw it.
+
+So what a block leaves behind is due at the block's own market time. A transaction that touches a deployment first fires
+what is left of that deployment: a backlog makes nobody both late and in time.
 """
 
 from __future__ import annotations
@@ -12,7 +16,12 @@ from photon_core.api.ids import GroupId, OrderId
 from photon_core.exchange import keys, leases, lifecycle, market, settlement
 from photon_core.exchange.execution import Execution
 from photon_core.exchange.records import CloseReason, LeaseStatus
+from photon_core.exchange.refusals import Code, Refused
 from photon_core.exchange.schedule import Timer, TimerKind
+
+EVENTS_MAX = 50_000
+"""What a block's start, or one transaction, may emit before it stops: records of events, where a single timer has up to
+some 850 (a deployment that closes 16 orders with 50 bids each). Some 4 MiB of receipts."""
 
 
 def fire(run: Execution, timer: Timer) -> None:
@@ -24,7 +33,7 @@ def fire(run: Execution, timer: Timer) -> None:
             market.deadline(run, ledger.order(keys.order_id_of(timer.suffix)))
         case TimerKind.REOPEN:
             group = GroupId(int.from_bytes(timer.suffix[:8], "big"), int.from_bytes(timer.suffix[8:], "big"))
-            market.open_order(run, ledger.group(group))
+            market.order_again(run, ledger.group(group))
         case TimerKind.FUNDS:
             lifecycle.close_deployment(run, int.from_bytes(timer.suffix, "big"), CloseReason.FUNDS)
         case TimerKind.COLLATERAL:
@@ -40,19 +49,30 @@ def fire(run: Execution, timer: Timer) -> None:
             assert_never(timer.kind)
 
 
-def fire_due(run: Execution, now_ms: int) -> None:
-    """Everything that is due by `now_ms`, or as much of it as one block may do."""
+def fire_due(run: Execution, now_ms: int) -> int:
+    """Everything that is due by `now_ms`, or as much of it as one block may do. Returns how far market time got."""
     for _ in range(run.parameters.events_per_block):
         timer = run.schedule.next_due()
-        if timer is None or timer.due_ms > now_ms:
+        if timer is None or timer.due_ms > now_ms or len(run.events) >= EVENTS_MAX:
             break
         fire(run, timer)
-    run.now_ms = now_ms
+    left = run.schedule.next_due()
+    run.now_ms = now_ms if left is None else min(now_ms, left.due_ms)
+    return run.now_ms
 
 
 def fire_overdue(run: Execution, deployment: int, now_ms: int) -> None:
-    """What is overdue of one deployment. Bounded by its groups and closing leases; each event ends what it is for."""
+    """What the block's start has left of one deployment's events. All transactions of a block together may fire as many
+    as its start: one that needs more is refused, and may come again.
+    """
     while (timer := _overdue(run, deployment)) is not None and timer.due_ms <= now_ms:
+        if not run.overdue_left:
+            run.now_ms = now_ms
+            raise Refused(
+                Code.BACKLOG,
+                f"deployment {deployment} has events that are due and wait for the next block; send it again",
+            )
+        run.overdue_left -= 1
         if timer.kind is TimerKind.STALE_PROVIDER:  # of the provider's covered leases, this deployment's only
             run.now_ms = timer.due_ms
             lifecycle.end_lease(run, run.ledger.lease(keys.order_id_of(timer.suffix)), CloseReason.STALE)

@@ -75,10 +75,13 @@ class GroupResumed:
 
 @frozen(kw_only=True)
 class OrderOpened:
+    """`fee_uptn` is what it took out of the deposit to order again what nobody wanted."""
+
     order: OrderId = fields.of(ORDER_ID)
     max_price: int = fields.uint(2**63)
     collateral_uptn: int = fields.uint(UPTN_MAX)
     deadline_ms: int | None = fields.optional(fields.uint_form())
+    fee_uptn: int = fields.uint(UPTN_MAX, default=0)
 
 
 @frozen(kw_only=True)
@@ -163,18 +166,59 @@ class PaidOut:
     amount_uptn: int = fields.uint(UPTN_MAX)
 
 
-EVENTS: dict[int, type] = dict(enumerate((
-    Transferred, ProviderChanged, DeploymentCreated, DeploymentFunded, DeploymentClosing, DeploymentClosed, GroupPaused,
-    GroupResumed, OrderOpened, OrderPhaseChanged, OrderExpired, BidPlaced, BidEnded, LeaseCreated, LeaseStatusChanged,
-    LeaseClosing, LeaseClosed, PaidOut, GroupClosed,
-), start=1))
+EVENTS: dict[int, type] = dict(
+    enumerate(
+        (
+            Transferred,
+            ProviderChanged,
+            DeploymentCreated,
+            DeploymentFunded,
+            DeploymentClosing,
+            DeploymentClosed,
+            GroupPaused,
+            GroupResumed,
+            OrderOpened,
+            OrderPhaseChanged,
+            OrderExpired,
+            BidPlaced,
+            BidEnded,
+            LeaseCreated,
+            LeaseStatusChanged,
+            LeaseClosing,
+            LeaseClosed,
+            PaidOut,
+            GroupClosed,
+        ),
+        start=1,
+    )
+)
 EVENT = fields.union_form("Event", EVENTS)
 
 Event = (
-    Transferred | ProviderChanged | DeploymentCreated | DeploymentFunded | DeploymentClosing | DeploymentClosed
-    | GroupPaused | GroupResumed | OrderOpened | OrderPhaseChanged | OrderExpired | BidPlaced | BidEnded | LeaseCreated
-    | LeaseStatusChanged | LeaseClosing | LeaseClosed | PaidOut | GroupClosed
+    Transferred
+    | ProviderChanged
+    | DeploymentCreated
+    | DeploymentFunded
+    | DeploymentClosing
+    | DeploymentClosed
+    | GroupPaused
+    | GroupResumed
+    | OrderOpened
+    | OrderPhaseChanged
+    | OrderExpired
+    | BidPlaced
+    | BidEnded
+    | LeaseCreated
+    | LeaseStatusChanged
+    | LeaseClosing
+    | LeaseClosed
+    | PaidOut
+    | GroupClosed
 )
+
+
+EVENTS_PER_RECEIPT_MAX = 2**20
+"""Far above what `due` and `machine` let one transaction do: a receipt that was written can always be read."""
 
 
 class Outcome(IntEnum):
@@ -195,4 +239,4 @@ class Receipt:
     code: str = fields.text(64, "")
     reason: str = fields.text(400, "")
     message: int | None = fields.optional(fields.uint_form(64))
-    events: tuple[Event, ...] = fields.listof(EVENT, 10_000, 0, ())
+    events: tuple[Event, ...] = fields.listof(EVENT, EVENTS_PER_RECEIPT_MAX, 0, ())

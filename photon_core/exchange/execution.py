@@ -20,6 +20,7 @@ class Execution:
     """`now_ms` is market time: the block's for a transaction, its own due time for an event.
 
     `market_at` gives the market of the rule that was in force at a height: an order ends under what it began under.
+    `payee` is where the fees of this block go. `overdue_left`: see `due.fire_overdue`.
     """
 
     ledger: Ledger
@@ -27,6 +28,8 @@ class Execution:
     parameters: Parameters
     market_at: Callable[[int], Market]
     height: int
+    payee: Address
+    overdue_left: int
     now_ms: int
     events: list[Event] = field(factory=list)
 

@@ -38,8 +38,11 @@ def check(ledger: Ledger) -> tuple[str, ...]:
         if lease.state is LeaseState.ACTIVE:
             held[lease.id.deployment] -= lease.paid_uptn
     total = (
-        sum(a.balance_uptn for a in accounts) + sum(p.bond_uptn for p in providers) + sum(held.values())
-        + sum(b.collateral_uptn for b in bids) + sum(x.collateral_uptn for x in leases)
+        sum(a.balance_uptn for a in accounts)
+        + sum(p.bond_uptn for p in providers)
+        + sum(held.values())
+        + sum(b.collateral_uptn for b in bids)
+        + sum(x.collateral_uptn for x in leases)
     )
     problems = []
     if total != ledger.status.supply_uptn:
@@ -55,11 +58,13 @@ def check(ledger: Ledger) -> tuple[str, ...]:
 def _collateral_problems(bids: Iterable[Bid], leases: Iterable[Lease]) -> list[str]:
     found = [
         f"bid {b.order} of {b.provider.hex()} is {b.status.name} and locks {b.collateral_uptn} uptn"
-        for b in bids if b.collateral_uptn and b.status is not BidStatus.OPEN
+        for b in bids
+        if b.collateral_uptn and b.status is not BidStatus.OPEN
     ]
     return found + [
         f"lease {x.id} is closed and locks {x.collateral_uptn} uptn"
-        for x in leases if x.collateral_uptn and x.state is LeaseState.CLOSED
+        for x in leases
+        if x.collateral_uptn and x.state is LeaseState.CLOSED
     ]
 
 
@@ -90,7 +95,10 @@ def _group_problems(
 
 
 def _deployment_problems(
-    now_ms: int, deployments: Iterable[Deployment], leases: Iterable[Lease], providers: Iterable[Provider],
+    now_ms: int,
+    deployments: Iterable[Deployment],
+    leases: Iterable[Lease],
+    providers: Iterable[Provider],
     held: dict[int, int],
 ) -> list[str]:
     """Open leases are counted right, an ended deployment holds nothing, an active one can pay what is owed."""

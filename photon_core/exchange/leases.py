@@ -14,6 +14,7 @@ from photon_core.exchange.execution import Execution
 from photon_core.exchange.records import (
     Bid,
     CloseReason,
+    Deployment,
     DeploymentState,
     Group,
     GroupState,
@@ -27,12 +28,24 @@ def current_lease_id(group: Group) -> OrderId | None:
     return OrderId(group.deployment, group.index, group.orders - 1) if group.state is GroupState.LEASED else None
 
 
+def earning(run: Execution, deployment: Deployment) -> list[tuple[int, int]]:
+    """(price, origin_ms) of the deployment's active leases, of which each group has at most one."""
+    active = (run.ledger.lease(lease) for g in run.ledger.groups(deployment) if (lease := current_lease_id(g)))
+    return [(lease.price, lease.origin_ms) for lease in active]
+
+
 def create(run: Execution, bid: Bid, price: int) -> None:
     """The winning bid's collateral moves, as it is, into a new lease that earns from now on."""
     deployment = run.ledger.deployment(bid.order.deployment)
     lease = Lease(
-        id=bid.order, provider=bid.provider, price=price, collateral_uptn=bid.collateral_uptn,
-        collateral_payer=bid.payer, status_since_ms=run.now_ms, origin_ms=run.now_ms, matched_height=run.height,
+        id=bid.order,
+        provider=bid.provider,
+        price=price,
+        collateral_uptn=bid.collateral_uptn,
+        collateral_payer=bid.payer,
+        status_since_ms=run.now_ms,
+        origin_ms=run.now_ms,
+        matched_height=run.height,
         confirmed_ms=run.now_ms,
     )
     run.ledger.put_lease(lease)
@@ -43,8 +56,7 @@ def create(run: Execution, bid: Bid, price: int) -> None:
 def refresh_funds_due(run: Execution, deployment_id: int) -> None:
     """When the deposit runs out, computed again: after any change of leases, prices or the deposit."""
     deployment = run.ledger.deployment(deployment_id)
-    active = [run.ledger.lease(lease) for g in run.ledger.groups(deployment) if (lease := current_lease_id(g))]
-    due_ms = settlement.funds_due_ms(settlement.deposit_uptn(deployment), ((x.price, x.origin_ms) for x in active))
+    due_ms = settlement.funds_due_ms(settlement.deposit_uptn(deployment), earning(run, deployment))
     assert due_ms is None or due_ms >= run.now_ms, f"deployment {deployment_id} ran out at {due_ms}, now {run.now_ms}"
     run.ledger.put_deployment(evolve(deployment, funds_due_ms=due_ms))
 
@@ -72,9 +84,15 @@ def stop_billing(run: Execution, lease: Lease, reason: CloseReason) -> Lease:
     run.ledger.put_lease(lease)
     deployment = run.ledger.deployment(lease.id.deployment)
     run.ledger.put_deployment(evolve(deployment, spent_uptn=deployment.spent_uptn + lease.paid_uptn))
-    run.emit(LeaseClosing(
-        lease=lease.id, provider=lease.provider, reason=reason, paid_uptn=lease.paid_uptn, settled_ms=until_ms,
-    ))
+    run.emit(
+        LeaseClosing(
+            lease=lease.id,
+            provider=lease.provider,
+            reason=reason,
+            paid_uptn=lease.paid_uptn,
+            settled_ms=until_ms,
+        )
+    )
     return lease
 
 
@@ -84,13 +102,22 @@ def finish(run: Execution, lease: Lease, *, forfeit: bool) -> None:
     deployment = run.ledger.deployment(lease.id.deployment)
     run.credit(deployment.owner if forfeit else lease.collateral_payer, lease.collateral_uptn)
     forfeited = lease.collateral_uptn if forfeit else 0
-    run.ledger.put_lease(evolve(
-        lease, state=LeaseState.CLOSED, collateral_uptn=0, collateral_forfeited_uptn=forfeited,
-    ))
-    run.emit(LeaseClosed(
-        lease=lease.id, provider=lease.provider, collateral_returned_uptn=lease.collateral_uptn - forfeited,
-        collateral_forfeited_uptn=forfeited,
-    ))
+    run.ledger.put_lease(
+        evolve(
+            lease,
+            state=LeaseState.CLOSED,
+            collateral_uptn=0,
+            collateral_forfeited_uptn=forfeited,
+        )
+    )
+    run.emit(
+        LeaseClosed(
+            lease=lease.id,
+            provider=lease.provider,
+            collateral_returned_uptn=lease.collateral_uptn - forfeited,
+            collateral_forfeited_uptn=forfeited,
+        )
+    )
     run.ledger.put_deployment(evolve(deployment, open_leases=deployment.open_leases - 1))
     close_deployment_if_done(run, deployment.id)
 

@@ -8,6 +8,9 @@ or a manifest that never came the provider is left out, the delay doubles, and a
 a row the group waits, PAUSED, for its tenant. So nothing loops, whoever is at fault. "At once" is a timer due now: but
 for a deployment's first, orders are opened by due events, under the bound of events per block.
 
+An order that nobody won is opened again for as long as the deposit pays: each time costs the least fee, as a message of
+the tenant's would. Otherwise one uptn would buy events for ever, and a million such deployments the whole chain.
+
 A deployment closes when its owner says so, when its deposit is spent, or when all its groups are closed, which happens
 only without `persist`. Billing stops and what is unspent goes back in the same instant; leases then wait, closing, for
 their workloads to be gone, each for one reconfirmation period at most.
@@ -83,10 +86,14 @@ def close_deployment(run: Execution, deployment_id: int, reason: CloseReason) ->
     for account, amount in shares:
         run.credit(account, amount)
     refunded = sum(amount for _, amount in shares)
-    run.ledger.put_deployment(evolve(
-        deployment, state=DeploymentState.CLOSING, funds_due_ms=None,
-        refunded_uptn=deployment.refunded_uptn + refunded,
-    ))
+    run.ledger.put_deployment(
+        evolve(
+            deployment,
+            state=DeploymentState.CLOSING,
+            funds_due_ms=None,
+            refunded_uptn=deployment.refunded_uptn + refunded,
+        )
+    )
     run.emit(DeploymentClosing(deployment=deployment_id, refunded_uptn=refunded))
     leases.close_deployment_if_done(run, deployment_id)
 

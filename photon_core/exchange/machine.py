@@ -2,11 +2,13 @@
 
 Theory of operation
 -------------------
-`execute` first moves market time on, by the step of block time but never by more than `max_gap_ms`, so that a halted
-chain neither bills nor makes leases stale. Then it fires what fell due, each event as of its own due time, and then the
-transactions, each as of the block's market time. A transaction is void (no fee, no change), failed (fee paid, sequence
-used, nothing else changed) or done. Before its messages, what is overdue of the deployments that they touch is fired;
-those events stand whatever becomes of the transaction, and are in its receipt.
+`execute` first fires what fell due, each event as of its own due time, and then the transactions, each as of the
+block's market time. That moves on by the step of block time, but never by more than `max_gap_ms`, so that a halted
+chain neither bills nor makes leases stale, and never past an event that is still to fire (see `due`).
+
+A transaction is void (no fee, no change), failed (fee paid, sequence used, nothing else changed) or done. Before its
+messages, what is overdue of the deployments that they touch is fired; those events stand whatever becomes of the
+transaction, and are in its receipt.
 
 Nothing here knows a clock, a disk or a random number; everything that can influence a result is a record in the state.
 Timers and listings are derived from records, kept right by watching every write, and rebuilt by one scan at start.
@@ -35,7 +37,7 @@ from photon_core.exchange.listings import Listings
 from photon_core.exchange.messages import Message
 from photon_core.exchange.parameters import Parameters
 from photon_core.exchange.records import BlockTime, ChainStatus, ValidatorRecord
-from photon_core.exchange.refusals import Refusal, Refused
+from photon_core.exchange.refusals import Code, Refusal, Refused
 from photon_core.exchange.schedule import Schedule
 from photon_core.exchange.state import Ledger, Reader
 
@@ -127,26 +129,40 @@ class Exchange:
         """One block. `MarketBroken` and AssertionError halt the node; the exchange must not be used after."""
         self._ledger.applied()
         run = self._begin(context)
-        due.fire_due(run, run.now_ms)
+        self._advance(context, due.fire_due(run, run.now_ms))
         begin_events = tuple(run.events)
-        payee = self._payee_of(context.proposer)
-        receipts = tuple(self._transaction(run, transaction, payee) for transaction in transactions)
+        receipts = tuple(self._transaction(run, transaction) for transaction in transactions)
         return BlockResult(begin_events=begin_events, receipts=receipts, changes=self._ledger.changes())
 
     def _begin(self, context: BlockContext) -> Execution:
         status = self._ledger.status
         assert context.height == status.height + 1, f"height {context.height} after {status.height}"
         assert context.time_ms > status.block_time_ms, f"block time {context.time_ms} after {status.block_time_ms}"
-        now_ms = self.market_time_at(context.time_ms)
-        self._ledger.put_status(evolve(
-            status, height=context.height, block_time_ms=context.time_ms, market_ms=now_ms,
-            oldest_height=self._forget_heights(status, now_ms),
-        ))
-        self._ledger.put(keys.block_time_key(context.height), BlockTime(market_ms=now_ms))
         return Execution(
-            ledger=self._ledger, schedule=self.schedule, parameters=self.parameters, market_at=self._market_at,
-            height=context.height, now_ms=now_ms,
+            ledger=self._ledger,
+            schedule=self.schedule,
+            parameters=self.parameters,
+            market_at=self._market_at,
+            height=context.height,
+            payee=self._payee_of(context.proposer),
+            overdue_left=self.parameters.events_per_block,
+            now_ms=self.market_time_at(context.time_ms),
         )
+
+    def _advance(self, context: BlockContext, now_ms: int) -> None:
+        """Puts down when it is."""
+        status = self._ledger.status
+        assert now_ms >= status.market_ms, f"market time {now_ms} after {status.market_ms}"
+        self._ledger.put_status(
+            evolve(
+                status,
+                height=context.height,
+                block_time_ms=context.time_ms,
+                market_ms=now_ms,
+                oldest_height=self._forget_heights(status, now_ms),
+            )
+        )
+        self._ledger.put(keys.block_time_key(context.height), BlockTime(market_ms=now_ms))
 
     def _forget_heights(self, status: ChainStatus, now_ms: int) -> int:
         """Drops block times that no ConfirmLeases may name any more; the oldest height that is kept."""
@@ -159,11 +175,14 @@ class Exchange:
             oldest += 1
         return oldest
 
-    def _transaction(self, run: Execution, transaction: ChainTransaction, payee: Address) -> Receipt:
+    def _transaction(self, run: Execution, transaction: ChainTransaction) -> Receipt:
         refusal = void_reason(run.ledger, run.parameters, transaction, run.height)
         if refusal is not None:
             return Receipt(
-                transaction_id=transaction.id, outcome=Outcome.VOID, fee_uptn=0, code=refusal.code,
+                transaction_id=transaction.id,
+                outcome=Outcome.VOID,
+                fee_uptn=0,
+                code=refusal.code,
                 reason=refusal.reason,
             )
         run.events = []
@@ -172,30 +191,33 @@ class Exchange:
         try:
             for position, plain in enumerate(transaction.messages):
                 messages.append(read_message(plain, position))
+            for position, message in enumerate(messages):  # noqa: B007  # which one was refused
+                for deployment in dict.fromkeys(touched_deployments(message)):
+                    due.fire_overdue(run, deployment, run.now_ms)
         except Refused as refused:
-            self._charge(run, transaction, payee)
-            return _failed(transaction, refused, position, ())
-        for message in messages:
-            for deployment in touched_deployments(message):
-                due.fire_overdue(run, deployment, run.now_ms)
-        self._charge(run, transaction, payee)
+            self._charge(run, transaction)
+            return _failed(transaction, refused, position, tuple(run.events))
+        self._charge(run, transaction)
         overdue_events = tuple(run.events)
         try:
             with run.ledger.savepoint():
-                for position, message in enumerate(messages):  # noqa: B007  # which one was refused
+                for position, message in enumerate(messages):  # noqa: B007  # likewise
                     HANDLERS[type(message)](run, transaction.sender, message)
+                    _check_events(len(run.events) - len(overdue_events))
         except Refused as refused:
             return _failed(transaction, refused, position, overdue_events)
         return Receipt(
-            transaction_id=transaction.id, outcome=Outcome.DONE, fee_uptn=transaction.fee_uptn,
+            transaction_id=transaction.id,
+            outcome=Outcome.DONE,
+            fee_uptn=transaction.fee_uptn,
             events=tuple(run.events),
         )
 
-    def _charge(self, run: Execution, transaction: ChainTransaction, payee: Address) -> None:
+    def _charge(self, run: Execution, transaction: ChainTransaction) -> None:
         run.debit(transaction.sender, transaction.fee_uptn, "the fee")
         account = run.ledger.account(transaction.sender)
         run.ledger.put_account(transaction.sender, evolve(account, sequence=account.sequence + 1))
-        run.credit(payee, transaction.fee_uptn)
+        run.credit(run.payee, transaction.fee_uptn)
 
     def _payee_of(self, proposer: ConsensusKey) -> Address:
         validator: ValidatorRecord | None = self._ledger.get(keys.validator_key(proposer))
@@ -218,9 +240,21 @@ def _market_ms(status: ChainStatus, block_time_ms: int, parameters: Parameters) 
     return status.market_ms + min(step_ms, parameters.max_gap_ms)
 
 
+def _check_events(events: int) -> None:
+    if events > due.EVENTS_MAX:
+        raise Refused(
+            Code.TOO_MANY_EVENTS, f"one transaction causes at most {due.EVENTS_MAX} events; send it in smaller ones"
+        )
+
+
 def _failed(transaction: ChainTransaction, refused: Refused, message: int, events: tuple[Event, ...]) -> Receipt:
     refusal = refused.refusal
     return Receipt(
-        transaction_id=transaction.id, outcome=Outcome.FAILED, fee_uptn=transaction.fee_uptn, code=refusal.code,
-        reason=refusal.reason, message=message, events=events,
+        transaction_id=transaction.id,
+        outcome=Outcome.FAILED,
+        fee_uptn=transaction.fee_uptn,
+        code=refusal.code,
+        reason=refusal.reason,
+        message=message,
+        events=events,
     )

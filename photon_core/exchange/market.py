@@ -20,6 +20,7 @@ from photon_core.exchange.events import BidPlaced, OrderExpired, OrderOpened, Or
 from photon_core.exchange.execution import Execution
 from photon_core.exchange.records import (
     Bid,
+    CloseReason,
     Group,
     GroupState,
     Order,
@@ -43,7 +44,7 @@ class MarketBroken(Exception):
 # --- what happens to an order ----------------------------------------------------------------------------------------
 
 
-def open_order(run: Execution, group: Group) -> None:
+def open_order(run: Execution, group: Group, *, fee_uptn: int = 0) -> None:
     """Orders the group anew. Its last order, if that came to nothing, is forgotten."""
     order_id = OrderId(group.deployment, group.index, group.orders)
     if group.orders:
@@ -51,8 +52,11 @@ def open_order(run: Execution, group: Group) -> None:
         if last is not None and last.state is OrderState.EXPIRED:
             bids.forget_order(run, last)
     order = Order(
-        id=order_id, max_price=max_price(group.spec.units), collateral_uptn=group.spec.collateral_uptn,
-        opened_ms=run.now_ms, opened_height=run.height,
+        id=order_id,
+        max_price=max_price(group.spec.units),
+        collateral_uptn=group.spec.collateral_uptn,
+        opened_ms=run.now_ms,
+        opened_height=run.height,
     )
     run.ledger.put_order(order)
     run.ledger.put_group(evolve(group, state=GroupState.OPEN, orders=group.orders + 1, reopen_ms=None))
@@ -60,10 +64,31 @@ def open_order(run: Execution, group: Group) -> None:
     _forbid_answers(order_id, decisions)
     position = len(run.events)
     _carry_out(run, order_id, decisions)
-    run.events.insert(position, OrderOpened(
-        order=order_id, max_price=order.max_price, collateral_uptn=order.collateral_uptn,
-        deadline_ms=run.ledger.order(order_id).deadline_ms,
-    ))
+    run.events.insert(
+        position,
+        OrderOpened(
+            order=order_id,
+            max_price=order.max_price,
+            collateral_uptn=order.collateral_uptn,
+            deadline_ms=run.ledger.order(order_id).deadline_ms,
+            fee_uptn=fee_uptn,
+        ),
+    )
+
+
+def order_again(run: Execution, group: Group) -> None:
+    """A group's `reopen_ms` has come. If it costs more than the deposit has left, the deployment ends."""
+    fee_uptn = run.parameters.min_fee_uptn if group.expiries else 0
+    deployment = run.ledger.deployment(group.deployment)
+    deposit_uptn = settlement.deposit_uptn(deployment)
+    if fee_uptn > settlement.spare_uptn(deposit_uptn, leases.earning(run, deployment), run.now_ms):
+        lifecycle.close_deployment(run, deployment.id, CloseReason.FUNDS)
+        return
+    if fee_uptn:
+        run.credit(run.payee, fee_uptn)
+        run.ledger.put_deployment(evolve(deployment, spent_uptn=deployment.spent_uptn + fee_uptn))
+        leases.refresh_funds_due(run, deployment.id)
+    open_order(run, group, fee_uptn=fee_uptn)
 
 
 def offer(run: Execution, order: Order, provider: Provider, price: int, payload: bytes) -> None:
@@ -72,16 +97,25 @@ def offer(run: Execution, order: Order, provider: Provider, price: int, payload:
     answer, rest = _answer(run, order, event)
     run.debit(provider.operator, order.collateral_uptn, f"the collateral of a bid on order {order.id}")
     bid = Bid(
-        order=order.id, provider=provider.id, payer=provider.operator, serial=order.bids_taken, price=price,
-        collateral_uptn=order.collateral_uptn, placed_ms=run.now_ms, market_state=answer.bid_state,
+        order=order.id,
+        provider=provider.id,
+        payer=provider.operator,
+        serial=order.bids_taken,
+        price=price,
+        collateral_uptn=order.collateral_uptn,
+        placed_ms=run.now_ms,
+        market_state=answer.bid_state,
     )
     run.ledger.put_bid(bid)
-    run.ledger.put_order(
-        evolve(order, bidders=(*order.bidders, provider.id), bids_taken=order.bids_taken + 1)
+    run.ledger.put_order(evolve(order, bidders=(*order.bidders, provider.id), bids_taken=order.bids_taken + 1))
+    run.emit(
+        BidPlaced(
+            order=order.id,
+            provider=provider.id,
+            price=price,
+            collateral_uptn=order.collateral_uptn,
+        )
     )
-    run.emit(BidPlaced(
-        order=order.id, provider=provider.id, price=price, collateral_uptn=order.collateral_uptn,
-    ))
     _carry_out(run, order.id, rest)
     held = len(run.ledger.order(order.id).bidders)
     if held > run.parameters.bids_per_order:
@@ -122,13 +156,24 @@ def deadline(run: Execution, order: Order) -> None:
 def _view(run: Execution, order: Order) -> api.OrderView:
     held = sorted((run.ledger.bid(order.id, provider) for provider in order.bidders), key=lambda bid: bid.serial)
     return api.OrderView(
-        id=order.id, max_price=order.max_price, collateral_uptn=order.collateral_uptn, opened_ms=order.opened_ms,
-        window_ms=run.parameters.bidding_window_ms, phase=order.phase, deadline_ms=order.deadline_ms,
-        state=order.market_state, bids_max=run.parameters.bids_per_order,
+        id=order.id,
+        max_price=order.max_price,
+        collateral_uptn=order.collateral_uptn,
+        opened_ms=order.opened_ms,
+        window_ms=run.parameters.bidding_window_ms,
+        phase=order.phase,
+        deadline_ms=order.deadline_ms,
+        state=order.market_state,
+        bids_max=run.parameters.bids_per_order,
         bids=tuple(
             api.BidView(
-                provider=bid.provider, price=bid.price, collateral_uptn=bid.collateral_uptn, placed_ms=bid.placed_ms,
-                serial=bid.serial, status=bid.status, state=bid.market_state,
+                provider=bid.provider,
+                price=bid.price,
+                collateral_uptn=bid.collateral_uptn,
+                placed_ms=bid.placed_ms,
+                serial=bid.serial,
+                status=bid.status,
+                state=bid.market_state,
             )
             for bid in held
         ),
@@ -144,9 +189,7 @@ def _ask(
         raise MarketBroken(order.id, f"it raised {type(error).__name__}: {error}") from error
 
 
-def _answer(
-    run: Execution, order: Order, event: api.MarketEvent
-) -> tuple[api.Accept, tuple[api.Decision, ...]]:
+def _answer(run: Execution, order: Order, event: api.MarketEvent) -> tuple[api.Accept, tuple[api.Decision, ...]]:
     """The market's Accept and what it decided beside; Refused when it refuses."""
     decisions = _ask(run, order, lambda market: market.on_message(_view(run, order), event, run.now_ms))
     answers = [decision for decision in decisions if isinstance(decision, api.Accept | api.Refuse)]

@@ -200,6 +200,18 @@ MESSAGES: dict[int, type] = {
 MESSAGE = fields.union_form("Message", MESSAGES)
 
 Message = (
-    Transfer | RegisterProvider | UpdateProvider | CreateDeployment | CloseDeployment | Deposit | ResumeGroup
-    | CreateBid | WithdrawBid | MarketMessage | ConfirmLeases | CloseLease | ConfirmClosed | Withdraw
+    Transfer
+    | RegisterProvider
+    | UpdateProvider
+    | CreateDeployment
+    | CloseDeployment
+    | Deposit
+    | ResumeGroup
+    | CreateBid
+    | WithdrawBid
+    | MarketMessage
+    | ConfirmLeases
+    | CloseLease
+    | ConfirmClosed
+    | Withdraw
 )

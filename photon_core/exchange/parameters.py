@@ -62,7 +62,15 @@ class Parameters:
 def development() -> Parameters:
     """Everything quick and free, for one machine."""
     return evolve(
-        Parameters(), bidding_window_ms=500, reconfirmation_period_ms=15_000, max_gap_ms=2_000, heartbeat_ms=1_000,
-        block_time_bound_ms=200, manifest_timeout_ms=20_000, fault_timeout_ms=20_000, start_timeout_ms=60_000,
-        min_fee_uptn=0, fee_per_byte_uptn=0,
+        Parameters(),
+        bidding_window_ms=500,
+        reconfirmation_period_ms=15_000,
+        max_gap_ms=2_000,
+        heartbeat_ms=1_000,
+        block_time_bound_ms=200,
+        manifest_timeout_ms=20_000,
+        fault_timeout_ms=20_000,
+        start_timeout_ms=60_000,
+        min_fee_uptn=0,
+        fee_per_byte_uptn=0,
     )

@@ -121,7 +121,8 @@ class Depositor:
 
 @frozen(kw_only=True)
 class Deployment:
-    """`spent_uptn` is what its closed leases (and closed bid fees) have taken; open leases settle lazily.
+    """`spent_uptn` is what its closed leases, bidders of closed orders and orders opened again have taken; open leases
+    settle lazily.
 
     Held in escrow = sum of depositors − spent − sum of the open leases' `paid_uptn`. `funds_due_ms` is when the open
     leases will have used it all, None while nothing is leased.

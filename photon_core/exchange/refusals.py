@@ -26,6 +26,8 @@ class Code(StrEnum):
     NOT_FOUND = "not-found"
     WRONG_STATE = "wrong-state"
     OUT_OF_RANGE = "out-of-range"
+    BACKLOG = "backlog"
+    TOO_MANY_EVENTS = "too-many-events"
     # Providers.
     ALREADY_REGISTERED = "already-registered"
     OPERATOR_TAKEN = "operator-taken"

@@ -43,6 +43,12 @@ def funds_due_ms(deposit_uptn: int, leases: Iterable[tuple[int, int]]) -> int | 
     return min((deposit_uptn * PRICE_MS_PER_UPTN + weighted_origins) // prices, DUE_MS_MAX)
 
 
+def spare_uptn(deposit_uptn: int, leases: Iterable[tuple[int, int]], now_ms: int) -> int:
+    """What of the deposit no lease, (price, origin_ms) each, has used by now, confirmed or not, rounded down."""
+    used = sum(price * (now_ms - origin_ms) for price, origin_ms in leases)
+    return deposit_uptn - -(-used // PRICE_MS_PER_UPTN)
+
+
 def deployment_minimum_uptn(max_price: int, parameters: Parameters) -> int:
     """The least a deployment must hold: its highest price until a manifest must have come and two periods more."""
     span_ms = parameters.manifest_timeout_ms + 2 * parameters.reconfirmation_period_ms

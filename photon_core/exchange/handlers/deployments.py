@@ -37,15 +37,25 @@ def create(run: Execution, sender: Address, message: CreateDeployment) -> None:
     status = run.ledger.status
     run.ledger.put_status(evolve(status, next_deployment=status.next_deployment + 1))
     deployment = Deployment(
-        id=status.next_deployment, owner=sender, version=message.version, persist=message.persist,
-        third_party_deposits=message.third_party_deposits, groups=len(message.groups),
-        depositors=(Depositor(account=sender, amount_uptn=message.deposit_uptn),), created_ms=run.now_ms,
+        id=status.next_deployment,
+        owner=sender,
+        version=message.version,
+        persist=message.persist,
+        third_party_deposits=message.third_party_deposits,
+        groups=len(message.groups),
+        depositors=(Depositor(account=sender, amount_uptn=message.deposit_uptn),),
+        created_ms=run.now_ms,
         created_height=run.height,
     )
     run.ledger.put_deployment(deployment)
-    run.emit(DeploymentCreated(
-        deployment=deployment.id, owner=sender, version=message.version, deposit_uptn=message.deposit_uptn,
-    ))
+    run.emit(
+        DeploymentCreated(
+            deployment=deployment.id,
+            owner=sender,
+            version=message.version,
+            deposit_uptn=message.deposit_uptn,
+        )
+    )
     for index, spec in enumerate(message.groups):
         market.open_order(run, Group(deployment=deployment.id, index=index, spec=spec))
 
@@ -78,9 +88,17 @@ def resume_group(run: Execution, sender: Address, message: ResumeGroup) -> None:
         raise Refused(
             Code.WRONG_STATE, f"group {message.deployment}/{message.group} is {group.state.name.lower()}, not paused"
         )
-    run.ledger.put_group(evolve(
-        group, state=GroupState.OPEN, failures=0, expiries=0, excluded=(), pause_reason="", reopen_ms=run.now_ms,
-    ))
+    run.ledger.put_group(
+        evolve(
+            group,
+            state=GroupState.OPEN,
+            failures=0,
+            expiries=0,
+            excluded=(),
+            pause_reason="",
+            reopen_ms=run.now_ms,
+        )
+    )
     run.emit(GroupResumed(group=GroupId(message.deployment, message.group)))
 
 

@@ -120,12 +120,22 @@ def _change_status(run: Execution, lease: Lease, change: StatusChange) -> None:
     if same and lease.status_reason == change.reason:
         return
     since_ms = lease.status_since_ms if same else run.now_ms
-    run.ledger.put_lease(evolve(
-        lease, status=change.status, status_since_ms=since_ms, status_reason=change.reason,
-    ))
-    run.emit(LeaseStatusChanged(
-        lease=lease.id, provider=lease.provider, status=change.status, reason=change.reason,
-    ))
+    run.ledger.put_lease(
+        evolve(
+            lease,
+            status=change.status,
+            status_since_ms=since_ms,
+            status_reason=change.reason,
+        )
+    )
+    run.emit(
+        LeaseStatusChanged(
+            lease=lease.id,
+            provider=lease.provider,
+            status=change.status,
+            reason=change.reason,
+        )
+    )
 
 
 def _lease_of(run: Execution, provider: Provider, lease_id: LeaseId) -> Lease:

@@ -18,10 +18,18 @@ def register(run: Execution, sender: Address, message: RegisterProvider) -> None
     _claim_operator(run, message.operator, sender)
     bond_uptn = run.parameters.registration_bond_uptn
     run.debit(sender, bond_uptn, "the registration bond")
-    run.ledger.put_provider(Provider(
-        id=sender, payee=sender, operator=message.operator, node_key=message.node_key, addresses=message.addresses,
-        attributes=message.attributes, bond_uptn=bond_uptn, registered_ms=run.now_ms,
-    ))
+    run.ledger.put_provider(
+        Provider(
+            id=sender,
+            payee=sender,
+            operator=message.operator,
+            node_key=message.node_key,
+            addresses=message.addresses,
+            attributes=message.attributes,
+            bond_uptn=bond_uptn,
+            registered_ms=run.now_ms,
+        )
+    )
     run.emit(ProviderChanged(provider=sender))
 
 

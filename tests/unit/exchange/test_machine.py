@@ -4,6 +4,7 @@ import pytest
 from attrs import evolve
 
 from photon_core.api.ids import OrderId
+from photon_core.exchange import due
 from photon_core.exchange.events import Outcome
 from photon_core.exchange.machine import BlockContext
 from photon_core.exchange.messages import (
@@ -145,15 +146,14 @@ def test_an_operator_acts_for_one_provider_and_only_the_payee_changes_it(world: 
 
 
 def busy_world(parameters: Parameters = FEE_FREE, leases: int = 6) -> tuple[World, list[OrderId]]:
-    """A provider with some leases that are all confirmed once."""
+    """A provider with some leases that are all confirmed once, at one instant however few events a block may fire."""
     world = World(parameters)
     world.register("alpha")
     orders = [world.deploy() for _ in range(leases)]
     for order in orders:
         world.must("alpha-op", CreateBid(order=order, price=PRICE))
-    world.pass_time(31_000)
-    for _ in orders:  # when a block may fire one event only, the matches take as many
-        world.block()
+    while world.now_ms < 31_000:
+        world.block(31_000 - world.now_ms)
     world.must("alpha-op", ConfirmLeases(height=world.exchange.height))
     return world, orders
 
@@ -183,12 +183,50 @@ def test_few_events_per_block_give_the_same_money_later() -> None:
 
 
 def test_a_confirmation_cannot_save_leases_whose_staleness_waits_in_the_queue() -> None:
-    world, orders = busy_world(evolve(FEE_FREE, events_per_block=1))
+    world, orders = busy_world(evolve(FEE_FREE, events_per_block=2))
     world.pass_time(60_000)
     assert world.send("alpha-op", ConfirmLeases(height=world.exchange.height)).code == "stale-pending"
     # Nor can a tenant's close, which comes too late, pay for time that was never confirmed.
     world.must("tenant", CloseDeployment(deployment=orders[-1].deployment))
     assert world.exchange.ledger.lease(orders[-1]).close_reason is CloseReason.STALE
+
+
+def test_a_backlog_makes_no_provider_late() -> None:
+    """Matches that wait behind others' events start when they are seen; whoever then confirms in time loses nothing."""
+    world = World(evolve(FEE_FREE, events_per_block=1))
+    world.register("alpha")
+    for _ in range(20):
+        world.deploy(group_spec(price=0), deposit_uptn=1)
+    order = world.deploy()
+    world.must("alpha-op", CreateBid(order=order, price=PRICE))
+    for _ in range(400):
+        world.block(10_000, [world.transaction("alpha-op", ConfirmLeases(height=world.exchange.height))])
+    assert world.now_ms > 30_000
+    assert world.exchange.ledger.lease(order).close_reason is CloseReason.NO_MANIFEST, "confirmed until then"
+
+
+def test_a_transaction_into_a_long_backlog_is_refused_and_changes_nothing_but_its_fee() -> None:
+    world, orders = busy_world(evolve(FEE_FREE, events_per_block=1))
+    world.pass_time(60_000)
+    closing = [world.transaction("tenant", *[CloseDeployment(deployment=x.deployment) for x in orders[-2:]])]
+    (receipt,) = world.block(1, closing).receipts
+    assert (receipt.outcome, receipt.code) == (Outcome.FAILED, "backlog")
+    assert world.exchange.ledger.deployment(orders[-1].deployment).state is DeploymentState.ACTIVE
+    for _ in range(20):
+        world.block()
+    world.must("tenant", *[CloseDeployment(deployment=x.deployment) for x in orders[-2:]])
+
+
+def test_a_transaction_that_would_cause_more_events_than_a_receipt_holds_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(due, "EVENTS_MAX", 10)
+    world = World()
+    orders = [world.deploy() for _ in range(6)]
+    receipt = world.send("tenant", *[CloseDeployment(deployment=order.deployment) for order in orders])
+    assert (receipt.code, receipt.events) == ("too-many-events", ())
+    for half in (orders[:3], orders[3:]):
+        world.must("tenant", *[CloseDeployment(deployment=order.deployment) for order in half])
 
 
 @pytest.mark.parametrize("cut_ms", [1, 7, 500, 1_500, 15_000])

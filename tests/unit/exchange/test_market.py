@@ -20,11 +20,18 @@ from photon_core.api.market import (
     SetPhase,
     SetState,
 )
-from photon_core.exchange.events import BidEnded, OrderExpired
+from photon_core.exchange.events import BidEnded, OrderExpired, OrderOpened
 from photon_core.exchange.market import MarketBroken
-from photon_core.exchange.messages import CloseDeployment, CreateBid, MarketMessage, UpdateProvider, WithdrawBid
+from photon_core.exchange.messages import (
+    CloseDeployment,
+    ConfirmLeases,
+    CreateBid,
+    MarketMessage,
+    UpdateProvider,
+    WithdrawBid,
+)
 from photon_core.exchange.parameters import Parameters
-from photon_core.exchange.records import UPTN_PER_PTN, GroupState, OrderState
+from photon_core.exchange.records import UPTN_PER_PTN, DeploymentState, GroupState, OrderState
 from photon_core.testing.exchange import FEE_FREE, LowestPrice, World, address, group_spec
 
 PRICE = 10**12
@@ -88,8 +95,13 @@ def test_who_may_not_bid_is_told_why(world: World) -> None:
         )
     ]
     assert codes == [
-        "attributes-missing", "provider-not-allowed", "insufficient-funds", "market-refused", "not-a-provider",
-        "not-a-provider", "not-found",
+        "attributes-missing",
+        "provider-not-allowed",
+        "insufficient-funds",
+        "market-refused",
+        "not-a-provider",
+        "not-a-provider",
+        "not-found",
     ]
     world.must("alpha-op", UpdateProvider(provider=address("alpha"), attributes=(("region", "eu"), ("disk", "ssd"))))
     world.must("alpha-op", CreateBid(order=demanding, price=PRICE))
@@ -107,6 +119,37 @@ def test_an_order_nobody_wants_is_opened_again_with_growing_delays_and_leaves_no
     gaps = [later - earlier - 30_000 for earlier, later in pairwise(opened)]
     assert gaps == [1_000, 2_000, 4_000, 8_000]
     assert sum(isinstance(event, OrderExpired) for event in world.events) == 5
+
+
+def test_ordering_again_what_nobody_wants_is_paid_out_of_the_deposit_until_it_is_spent() -> None:
+    world = World(Parameters(min_fee_uptn=1_000, fee_per_byte_uptn=0))
+    free = world.deploy(group_spec(price=0), deposit_uptn=2_500)
+    proposer, tenant = world.balance("validator"), world.balance("tenant")
+    for _ in range(20):
+        world.pass_time(15_000)
+    deployment = world.exchange.ledger.deployment(free.deployment)
+    assert deployment.state is DeploymentState.CLOSED
+    assert [e.fee_uptn for e in world.events if isinstance(e, OrderOpened)] == [0, 1_000, 1_000]
+    assert world.balance("validator") == proposer + 2_000
+    assert world.balance("tenant") == tenant + 500
+    assert world.exchange.next_due_ms() is None
+
+
+def test_an_order_opened_again_takes_nothing_that_a_lease_has_earned() -> None:
+    """The fee comes out of what no other group of the deployment has used, and brings the end of the funds nearer."""
+    world = World(Parameters(min_fee_uptn=30_000, fee_per_byte_uptn=0, manifest_timeout_ms=86_400_000))
+    world.register("alpha")
+    hour = 3_600 * 10**9  # one uptn per millisecond
+    dear = group_spec(price=hour)
+    order = world.deploy(dear, group_spec(price=0), deposit_uptn=86_600_000)
+    world.must("alpha-op", CreateBid(order=order, price=hour))
+    world.pass_time(30_000)
+    before = world.exchange.ledger.deployment(order.deployment).funds_due_ms
+    world.must("alpha-op", ConfirmLeases(height=world.exchange.height), step_ms=2_000)
+    after = world.exchange.ledger.deployment(order.deployment).funds_due_ms
+    assert before is not None
+    assert after is not None
+    assert before - after in {30_000, 60_000}
 
 
 def test_closing_an_order_under_bids_pays_each_bidder_the_least_fee() -> None:
@@ -167,7 +210,9 @@ def test_a_match_in_the_same_decision_makes_the_lease_at_once() -> None:
 
 def test_a_markets_memory_is_kept_with_order_and_bid() -> None:
     world = bid_in_scripted(
-        Accept(bid_state=b"a"), SetState(state=b"o"), SetBidState(provider=ALPHA, state=b"b"),
+        Accept(bid_state=b"a"),
+        SetState(state=b"o"),
+        SetBidState(provider=ALPHA, state=b"b"),
         SetPhase(phase="reveal", deadline_ms=99_999),
     )
     order = world.exchange.ledger.order(ORDER)

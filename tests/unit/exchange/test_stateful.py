@@ -38,9 +38,18 @@ from photon_core.exchange.records import DeploymentState, Lease, LeaseState, Lea
 from photon_core.testing.exchange import World, address, group_spec
 
 PARAMETERS = Parameters(
-    bidding_window_ms=4_000, reconfirmation_period_ms=60_000, max_gap_ms=15_000, manifest_timeout_ms=61_000,
-    start_timeout_ms=50_000, fault_timeout_ms=20_000, min_fee_uptn=100, fee_per_byte_uptn=1, events_per_block=3,
-    bids_per_order=2, reopen_backoff_ms=500, reopen_backoff_max_ms=4_000,
+    bidding_window_ms=4_000,
+    reconfirmation_period_ms=60_000,
+    max_gap_ms=15_000,
+    manifest_timeout_ms=61_000,
+    start_timeout_ms=50_000,
+    fault_timeout_ms=20_000,
+    min_fee_uptn=100,
+    fee_per_byte_uptn=1,
+    events_per_block=3,
+    bids_per_order=2,
+    reopen_backoff_ms=500,
+    reopen_backoff_max_ms=4_000,
 )
 PROVIDERS = ("alpha", "beta", "gamma")
 TENANTS = ("tenant", "stranger")
@@ -122,15 +131,24 @@ class ExchangeMachine(RuleBasedStateMachine):
     # --- tenants -----------------------------------------------------------------------------------------------------
 
     @rule(
-        tenant=st.sampled_from(TENANTS), deposit=st.sampled_from(DEPOSITS), persist=st.booleans(),
-        prices=st.lists(st.sampled_from(PRICES), min_size=1, max_size=3), open_to_others=st.booleans(),
+        tenant=st.sampled_from(TENANTS),
+        deposit=st.sampled_from(DEPOSITS),
+        persist=st.booleans(),
+        prices=st.lists(st.sampled_from(PRICES), min_size=1, max_size=3),
+        open_to_others=st.booleans(),
     )
     def create(self, tenant: str, deposit: int, persist: bool, prices: Sequence[int], open_to_others: bool) -> None:
         groups = tuple(group_spec(price=price, collateral_uptn=price % 1_000_003) for price in prices)
-        self.send(tenant, CreateDeployment(
-            groups=groups, version=b"\1" * 32, deposit_uptn=deposit, persist=persist,
-            third_party_deposits=open_to_others,
-        ))
+        self.send(
+            tenant,
+            CreateDeployment(
+                groups=groups,
+                version=b"\1" * 32,
+                deposit_uptn=deposit,
+                persist=persist,
+                third_party_deposits=open_to_others,
+            ),
+        )
 
     @rule(sender=st.sampled_from((*TENANTS, "alpha")), index=st.integers(0, 5), amount=st.sampled_from(DEPOSITS))
     def deposit(self, sender: str, index: int, amount: int) -> None:
@@ -171,7 +189,10 @@ class ExchangeMachine(RuleBasedStateMachine):
     # --- leases ------------------------------------------------------------------------------------------------------
 
     @rule(
-        name=st.sampled_from(PROVIDERS), back=st.integers(0, 2), omit=st.booleans(), spoil=st.booleans(),
+        name=st.sampled_from(PROVIDERS),
+        back=st.integers(0, 2),
+        omit=st.booleans(),
+        spoil=st.booleans(),
         status=st.sampled_from(LeaseStatus),
     )
     def confirm(self, name: str, back: int, omit: bool, spoil: bool, status: LeaseStatus) -> None:
