@@ -87,9 +87,12 @@ class HeightLog:
         tags = [frame.tag for frame in segment]
         if first != expected or tags != list(range(first, first + len(tags))):
             raise PhotonError(
-                code="corrupt-folder", what="heights do not follow each other: a file is missing, renamed or damaged",
-                where=str(path), expected=f"heights from {expected} on",
-                found=f"{tags[0]} to {tags[-1]}" if tags else f"a file for {first}", remedy=_REMEDY,
+                code="corrupt-folder",
+                what="heights do not follow each other: a file is missing, renamed or damaged",
+                where=str(path),
+                expected=f"heights from {expected} on",
+                found=f"{tags[0]} to {tags[-1]}" if tags else f"a file for {first}",
+                remedy=_REMEDY,
             )
         self._firsts.append(first)
 
@@ -165,7 +168,10 @@ class BlockLog:
         """A certificate is written after its block was synced: without the block, the disk lost one."""
         if self.certified_height > self.height:
             raise PhotonError(
-                code="corrupt-folder", what="the newest block is damaged or missing", where=str(folder),
-                expected=f"block {self.certified_height}, which has a certificate", found=f"blocks up to {self.height}",
+                code="corrupt-folder",
+                what="the newest block is damaged or missing",
+                where=str(folder),
+                expected=f"block {self.certified_height}, which has a certificate",
+                found=f"blocks up to {self.height}",
                 remedy=_REMEDY,
             )

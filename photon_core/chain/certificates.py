@@ -61,8 +61,11 @@ def check_certificate_form(certificate: Certificate, validators: ValidatorSet, c
         raise CodecError("certificate.signatures", "signatures of this height's validators", f"one of {stranger.hex()}")
     power = sum(powers[key] for key in signers)
     if power < validators.quorum_power:
-        raise CodecError("certificate", f"signatures of {validators.quorum_power} of the power "
-                         f"({validators.total_power} in all)", f"signatures of {power}")
+        raise CodecError(
+            "certificate",
+            f"signatures of {validators.quorum_power} of the power ({validators.total_power} in all)",
+            f"signatures of {power}",
+        )
 
 
 def verify_certificate(certificate: Certificate, validators: ValidatorSet, chain_id: Hash) -> None:

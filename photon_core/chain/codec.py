@@ -58,7 +58,11 @@ def decode(data: bytes, *, max_bytes: int, where: str = "") -> Any:
         raise CodecError(where, f"at most {max_bytes} bytes", f"{len(data)} bytes")
     try:
         plain = cbor2.loads(
-            data, semantic_decoders=_NO_TAGS, tag_hook=_refuse_tag, max_depth=DEPTH_MAX, allow_indefinite=False,
+            data,
+            semantic_decoders=_NO_TAGS,
+            tag_hook=_refuse_tag,
+            max_depth=DEPTH_MAX,
+            allow_indefinite=False,
             strict_hashable_types=True,
         )
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:

@@ -47,7 +47,9 @@ class FolderLock:
             self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise PhotonError(
-                code="bad-folder", what=f"cannot be used: {error.strerror}", where=str(folder),
+                code="bad-folder",
+                what=f"cannot be used: {error.strerror}",
+                where=str(folder),
                 remedy="Name a folder that you may write to.",
             ) from error
         try:
@@ -56,7 +58,9 @@ class FolderLock:
             owner = os.pread(self._file, 20, 0).decode("ascii", "replace").strip()
             os.close(self._file)
             raise PhotonError(
-                code="folder-in-use", what="another process uses this folder", where=str(folder),
+                code="folder-in-use",
+                what="another process uses this folder",
+                where=str(folder),
                 found=f"process {owner}" if owner else "",
                 remedy="Stop that process first, or name another folder: two would destroy each other's data.",
             ) from None

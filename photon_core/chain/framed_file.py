@@ -207,8 +207,9 @@ class FramedFile:
             self._broken = True
 
     def _corrupt(self, offset: int) -> PhotonError:
-        return self._error("corrupt-folder", f"the frame at byte {offset} is damaged, and it was whole before",
-                           self._remedy)
+        return self._error(
+            "corrupt-folder", f"the frame at byte {offset} is damaged, and it was whole before", self._remedy
+        )
 
     def _os_error(self, what: str, error: OSError) -> PhotonError:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:

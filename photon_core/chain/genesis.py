@@ -211,7 +211,11 @@ def genesis_from_toml(text: str, where: str = "genesis") -> Genesis:
         raise PhotonError(code="bad-genesis", what=f"not TOML: {error}", where=where, remedy=_REMEDY) from None
     except CodecError as error:
         raise PhotonError(
-            code="bad-genesis", what=error.where, where=where, expected=error.expected, found=error.found,
+            code="bad-genesis",
+            what=error.where,
+            where=where,
+            expected=error.expected,
+            found=error.found,
             remedy=_REMEDY,
         ) from None
     return genesis
@@ -223,13 +227,20 @@ def load_genesis(path: Path) -> Genesis:
         size = path.stat().st_size
         if size > GENESIS_FILE_BYTES_MAX:
             raise PhotonError(
-                code="bad-genesis", what="not a genesis file", where=str(path),
-                expected=f"at most {GENESIS_FILE_BYTES_MAX} bytes", found=f"{size} bytes", remedy=_REMEDY,
+                code="bad-genesis",
+                what="not a genesis file",
+                where=str(path),
+                expected=f"at most {GENESIS_FILE_BYTES_MAX} bytes",
+                found=f"{size} bytes",
+                remedy=_REMEDY,
             )
         text = path.read_text("utf-8")
     except OSError as error:
         raise PhotonError(
-            code="bad-genesis", what=f"cannot be read: {error.strerror}", where=str(path), remedy=_REMEDY,
+            code="bad-genesis",
+            what=f"cannot be read: {error.strerror}",
+            where=str(path),
+            remedy=_REMEDY,
         ) from None
     except UnicodeDecodeError:
         raise PhotonError(code="bad-genesis", what="not a text file", where=str(path), remedy=_REMEDY) from None

@@ -82,8 +82,12 @@ class Keystore:
         """A new key, or that of `words`. PhotonError when the name is taken: a key is never overwritten."""
         path = self._path(name)
         if path.exists():
-            raise UsageError(code="key-exists", what=f"there is a key named {name} already", where=str(path),
-                             remedy="Choose another name, or delete that key first.")
+            raise UsageError(
+                code="key-exists",
+                what=f"there is a key named {name} already",
+                where=str(path),
+                remedy="Choose another name, or delete that key first.",
+            )
         key = generate(purpose) if words is None else from_seed(seed_of(words), purpose)
         info = KeyInfo(name=name, purpose=purpose, public=key.public, cost=cost)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,22 +120,33 @@ class Keystore:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise UsageError(code="bad-key-name", what=f"{name[:80]!r} is no name for a key",
-                             expected="up to 63 of a-z 0-9 . _ -, the first a letter or digit")
+            raise UsageError(
+                code="bad-key-name",
+                what=f"{name[:80]!r} is no name for a key",
+                expected="up to 63 of a-z 0-9 . _ -, the first a letter or digit",
+            )
         return self.folder / f"{name}.json"
 
     def _missing(self, path: Path) -> PhotonError:
         names = ", ".join(sorted(p.stem for p in self.folder.glob("*.json"))) or "no keys"
-        return UsageError(code="no-such-key", what=f"there is no key named {path.stem}", where=str(self.folder),
-                          found=names[:200], remedy=f"photon key create {path.stem}")
+        return UsageError(
+            code="no-such-key",
+            what=f"there is no key named {path.stem}",
+            where=str(self.folder),
+            found=names[:200],
+            remedy=f"photon key create {path.stem}",
+        )
 
     def _read(self, path: Path) -> tuple[KeyInfo, dict[str, Any]]:
         try:
             status = path.stat()
             if found := stat.S_IMODE(status.st_mode) & 0o077:
                 raise PhotonError(
-                    code="open-key-file", what="others may read or change this key", where=str(path),
-                    expected="permissions 600", found=f"{stat.S_IMODE(status.st_mode):o} ({found:03o} too much)",
+                    code="open-key-file",
+                    what="others may read or change this key",
+                    where=str(path),
+                    expected="permissions 600",
+                    found=f"{stat.S_IMODE(status.st_mode):o} ({found:03o} too much)",
                     remedy=f"chmod 600 {path}",
                 )
             if status.st_size > KEY_FILE_BYTES_MAX:
@@ -141,8 +156,12 @@ class Keystore:
         except FileNotFoundError:
             raise self._missing(path) from None
         except OSError as error:
-            raise PhotonError(code="unreadable-key", what=f"cannot be read: {error.strerror}", where=str(path),
-                              remedy=f"chmod 600 {path}, as its owner.") from error
+            raise PhotonError(
+                code="unreadable-key",
+                what=f"cannot be read: {error.strerror}",
+                where=str(path),
+                remedy=f"chmod 600 {path}, as its owner.",
+            ) from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise _damaged(path, f"{type(error).__name__}: {error}"[:120]) from None
 
@@ -158,16 +177,21 @@ def seed_of(words: str) -> bytes:
     mnemonic = Mnemonic("english")
     known = set(mnemonic.wordlist)
     if len(given) != WORDS:
-        raise UsageError(code="bad-words", what="these are not a key's words", expected=f"{WORDS} words",
-                         found=f"{len(given)}")
+        raise UsageError(
+            code="bad-words", what="these are not a key's words", expected=f"{WORDS} words", found=f"{len(given)}"
+        )
     if unknown := [str(at) for at, word in enumerate(given, 1) if word not in known]:
-        raise UsageError(code="bad-words", what=f"not in the list of BIP-39: word {', '.join(unknown)}",
-                         remedy="Look for a typing mistake there.")
+        raise UsageError(
+            code="bad-words",
+            what=f"not in the list of BIP-39: word {', '.join(unknown)}",
+            remedy="Look for a typing mistake there.",
+        )
     try:
         seed = bytes(mnemonic.to_entropy(given))
     except ValueError:
-        raise UsageError(code="bad-words", what="the words' checksum is wrong",
-                         remedy="One word is wrong, or two are exchanged.") from None
+        raise UsageError(
+            code="bad-words", what="the words' checksum is wrong", remedy="One word is wrong, or two are exchanged."
+        ) from None
     assert len(seed) == SEED_BYTES
     return seed
 
@@ -206,7 +230,9 @@ def _opened(info: KeyInfo, body: dict[str, Any], passphrase: str, path: Path) ->
         opened = _box(passphrase, salt, info.cost).decrypt(secret)
     except CryptoError:
         raise PhotonError(
-            code="wrong-passphrase", what=f"the passphrase does not open the key {info.name}", where=str(path),
+            code="wrong-passphrase",
+            what=f"the passphrase does not open the key {info.name}",
+            where=str(path),
             remedy=f"Try again. If it is lost: {_RESTORE}",
         ) from None
     except (KeyError, TypeError, ValueError) as error:
@@ -222,13 +248,18 @@ def _info(body: dict[str, Any], name: str) -> KeyInfo:
         raise ValueError(f"format {body['photon_key']!r}, this Photon knows {FORMAT}")
     if body["name"] != name:
         raise ValueError(f"the key in it is named {str(body['name'])[:64]}")
-    info = KeyInfo(name=name, purpose=KeyPurpose(body["purpose"]), public=bytes.fromhex(body["public_key"]),
-                   cost=Cost(body["cost"]))
+    info = KeyInfo(
+        name=name,
+        purpose=KeyPurpose(body["purpose"]),
+        public=bytes.fromhex(body["public_key"]),
+        cost=Cost(body["cost"]),
+    )
     if {key: body[key] for key in _readable(info)} != _readable(info):
         raise ValueError("its parts contradict each other")
     return info
 
 
 def _damaged(path: Path, found: str) -> PhotonError:
-    return PhotonError(code="bad-key-file", what="is no key file, or a damaged one", where=str(path), found=found,
-                       remedy=_RESTORE)
+    return PhotonError(
+        code="bad-key-file", what="is no key file, or a damaged one", where=str(path), found=found, remedy=_RESTORE
+    )

@@ -35,7 +35,11 @@ _TABLES: Final = ("state", "receipts", "transactions", "index", "about")
 _REMEDY: Final = "Remove this folder (not the blocks beside it) and start again: it is made anew from the block log."
 
 _DAMAGE: Final = (
-    lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError, lmdb.PanicError
+    lmdb.InvalidError,
+    lmdb.CorruptedError,
+    lmdb.VersionMismatchError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
 )
 
 Changes = Sequence[tuple[bytes, bytes | None]]
@@ -151,12 +155,18 @@ class StateStore:
             return
         if found_format != _FORMAT:
             raise self._error(
-                "corrupt-folder", "was written by another version of Photon", f"format {_FORMAT.decode()}",
-                f"format {found_format.decode('ascii', 'replace')}", _REMEDY,
+                "corrupt-folder",
+                "was written by another version of Photon",
+                f"format {_FORMAT.decode()}",
+                f"format {found_format.decode('ascii', 'replace')}",
+                _REMEDY,
             )
         if found_chain != chain_id:
             raise self._error(
-                "wrong-chain", "is the state of another chain", chain_id.hex(), (found_chain or b"").hex(),
+                "wrong-chain",
+                "is the state of another chain",
+                chain_id.hex(),
+                (found_chain or b"").hex(),
                 "Name the folder that belongs to this genesis file, or an empty one.",
             )
 

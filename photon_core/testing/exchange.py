@@ -141,7 +141,8 @@ class World:
     @staticmethod
     def _genesis(parameters: Parameters, people: Sequence[str], balance_uptn: int) -> Genesis:
         return make_genesis(
-            name="test", time_ms=GENESIS_TIME_MS,
+            name="test",
+            time_ms=GENESIS_TIME_MS,
             rules=(
                 Rule(kind=RuleKind.CONSENSUS, from_height=0, name="none", version=1),
                 Rule(kind=RuleKind.MARKET, from_height=0, name="lowest", version=1),
@@ -189,9 +190,11 @@ class World:
         p = self.parameters
         least = p.min_fee_uptn * len(messages) + p.fee_per_byte_uptn * RAW_BYTES
         return FakeTransaction(
-            sender=address(sender), sequence=self.exchange.sequence_of(address(sender)),
+            sender=address(sender),
+            sequence=self.exchange.sequence_of(address(sender)),
             messages=tuple(_plain(message) for message in messages),
-            fee_uptn=least if fee_uptn is None else fee_uptn, expires_height=self.exchange.height + 100,
+            fee_uptn=least if fee_uptn is None else fee_uptn,
+            expires_height=self.exchange.height + 100,
         )
 
     def send(self, sender: str, *messages: Message, step_ms: int = 1) -> Receipt:
@@ -211,18 +214,26 @@ class World:
 
     def register(self, name: str, **given: Any) -> Address:
         """The provider `name`, whose operator is `name-op`."""
-        self.must(name, RegisterProvider(
-            operator=address(f"{name}-op"), node_key=blake2b(name.encode(), digest_size=32).digest(),
-            addresses=("memory:1",), attributes=given.get("attributes", ()),
-        ))
+        self.must(
+            name,
+            RegisterProvider(
+                operator=address(f"{name}-op"),
+                node_key=blake2b(name.encode(), digest_size=32).digest(),
+                addresses=("memory:1",),
+                attributes=given.get("attributes", ()),
+            ),
+        )
         return address(name)
 
     def deploy(self, *groups: GroupSpec, deposit_uptn: int = 10 * UPTN_PER_PTN, **given: Any) -> OrderId:
         """The tenant's new deployment; the id of its first group's first order."""
         number = self.exchange.ledger.status.next_deployment
-        self.must("tenant", CreateDeployment(
-            groups=groups or (group_spec(),), version=b"\x07" * 32, deposit_uptn=deposit_uptn, **given
-        ))
+        self.must(
+            "tenant",
+            CreateDeployment(
+                groups=groups or (group_spec(),), version=b"\x07" * 32, deposit_uptn=deposit_uptn, **given
+            ),
+        )
         return OrderId(number, 0, 0)
 
     # --- checking ----------------------------------------------------------------------------------------------------
@@ -253,6 +264,4 @@ def group_spec(
     """One service at `price` for the whole group: 10⁻⁶ uptn per hour, by default 2 PTN per hour."""
     resources = Resources(cpu_milli=100, memory_bytes=64 * 2**20, storage_bytes=2**28)
     unit = ResourceUnit(resources=resources, count=count, max_price=price // count)
-    return GroupSpec(
-        name="here", units=(unit,), collateral_uptn=collateral_uptn, section_hash=b"\x09" * 32, **given
-    )
+    return GroupSpec(name="here", units=(unit,), collateral_uptn=collateral_uptn, section_hash=b"\x09" * 32, **given)

@@ -30,8 +30,12 @@ CHAIN = bytes([7]) * 32
 PROPOSER = keys.from_seed(bytes(32), KeyPurpose.CONSENSUS).public
 VALIDATORS = ValidatorSet(validators=(Validator(key=PROPOSER, power=1),))
 PARENT = Header(
-    height=4, time_ms=1000, parent=bytes(32), transactions_root=transactions_root([]),
-    validators_hash=validators_hash(VALIDATORS), proposer=PROPOSER,
+    height=4,
+    time_ms=1000,
+    parent=bytes(32),
+    transactions_root=transactions_root([]),
+    validators_hash=validators_hash(VALIDATORS),
+    proposer=PROPOSER,
 )
 
 

@@ -24,7 +24,11 @@ CHAIN = bytes([7]) * 32
 KEYS = sorted((keys.from_seed(bytes([n]) * 32, KeyPurpose.CONSENSUS) for n in range(1, 5)), key=lambda k: k.public)
 VALIDATORS = ValidatorSet(validators=tuple(Validator(key=k.public, power=10) for k in KEYS))
 STATEMENT = FinalityStatement(
-    chain_id=CHAIN, height=5, block_hash=bytes(32), state_root=bytes(32), receipts_root=bytes(32),
+    chain_id=CHAIN,
+    height=5,
+    block_hash=bytes(32),
+    state_root=bytes(32),
+    receipts_root=bytes(32),
     next_validators_hash=validators_hash(VALIDATORS),
 )
 

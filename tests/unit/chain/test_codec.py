@@ -51,8 +51,16 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 values = st.recursive(
     st.one_of(
-        scalars, st.floats(), st.integers(), st.decimals(), st.fractions(), st.datetimes(timezones=st.timezones()),
-        st.dates(), st.uuids(), st.ip_addresses(), st.just(cbor2.undefined),
+        scalars,
+        st.floats(),
+        st.integers(),
+        st.decimals(),
+        st.fractions(),
+        st.datetimes(timezones=st.timezones()),
+        st.dates(),
+        st.uuids(),
+        st.ip_addresses(),
+        st.just(cbor2.undefined),
         st.builds(cbor2.CBORSimpleValue, st.just(99)),
         st.builds(cbor2.CBORTag, st.integers(0, 2**32), scalars),
     ),

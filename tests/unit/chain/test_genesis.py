@@ -119,7 +119,7 @@ def test_a_record_out_of_order_is_refused() -> None:
     [
         (lambda t: "name = [", "not TOML"),
         (lambda t: t.replace("time_ms = 1700000000000", "time_ms = -1"), "genesis.time_ms"),
-        (lambda t: t.replace("name = \"test\"", "nome = \"test\""), "nome"),
+        (lambda t: t.replace('name = "test"', 'nome = "test"'), "nome"),
         (lambda t: t.replace("max_gap_ms = 2000", "max_gap_ms = 2000.5"), "max_gap_ms"),
         (lambda t: t.replace("photon1", "photon2"), "an address"),
     ],

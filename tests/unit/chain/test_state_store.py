@@ -161,8 +161,13 @@ class Views(RuleBasedStateMachine):
                 self.model[key] = value
         self.history.append(self.model)
         self.results.append(
-            BlockResult(height=height, changes=changes, receipts=b"r%d" % height, transactions=((b"t%d" % height, 3),),
-                        index=tuple(changes))
+            BlockResult(
+                height=height,
+                changes=changes,
+                receipts=b"r%d" % height,
+                transactions=((b"t%d" % height, 3),),
+                index=tuple(changes),
+            )
         )
 
     @rule()

@@ -134,9 +134,7 @@ def test_a_depth_without_whole_levels_is_refused(depth: int) -> None:
 def test_the_values_never_change() -> None:
     """A change here would be another chain."""
     tree = StateTree.build(16, ((bytes([n]), bytes(n)) for n in range(100)))
-    assert tree.root == bytes.fromhex(
-        "2b534155ac573e663d440ed0c6cb6a08065a0815c9963d35fe6d14bfae869509"
-    )
+    assert tree.root == bytes.fromhex("2b534155ac573e663d440ed0c6cb6a08065a0815c9963d35fe6d14bfae869509")
 
 
 def test_a_proof_travels_as_bytes() -> None:

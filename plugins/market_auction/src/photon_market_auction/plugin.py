@@ -18,6 +18,4 @@ def make(context: MarketContext) -> Market:
 
 @hookimpl
 def photon_register_market() -> Iterable[MarketProvider]:
-    yield MarketProvider(
-        name="auction", summary="open bids, the lowest price wins when the window ends", factory=make
-    )
+    yield MarketProvider(name="auction", summary="open bids, the lowest price wins when the window ends", factory=make)
