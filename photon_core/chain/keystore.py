@@ -34,7 +34,7 @@ KEY_FILE_BYTES_MAX: Final = 16_384
 WORDS: Final = 24
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _MODE: Final = 0o600
-_RESTORE: Final = "Restore it from its words: photon key restore."
+_RESTORE: Final = "Restore it from its words: photon key import."
 
 
 class Cost(StrEnum):

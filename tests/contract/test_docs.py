@@ -1,5 +1,9 @@
-"""What the pages say exists: links lead somewhere, files are there, commands and options are known to `photon`."""
+"""What the pages say exists: links lead somewhere, files are there, commands and options are known to `photon`.
 
+The same holds for commands in the program's own texts: a remedy that cannot be typed is worse than none.
+"""
+
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,7 +19,7 @@ PATTERNS = ("*.md", "docs/**/*.md", "plugins/*/README.md", "conformance/README.m
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
 FOLDERS = ("photon_core", "plugins", "conformance", "examples", "tests", "tools", "docs")
 SHELL = {"|", ">", "<", "&&", "||", ";", "&"}
-STANDS_FOR_ANYTHING = {"…", "COMMAND"}
+STANDS_FOR_ANYTHING = {"…", "COMMAND", "ARGUMENTS"}
 """In place of a verb: nothing can be said about the rest."""
 
 page_by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -97,6 +101,8 @@ def problem(words: list[str]) -> str | None:
         if not rest or rest[0] in STANDS_FOR_ANYTHING:
             return None
         below = command.get_command(context, rest[0])
+        if below is None and any(word.startswith("commands_") for word in words):
+            return None  # a command of a plugin that the example is about
         if below is None:
             return f"no command {rest[0]!r} in {context.command_path}"
         context = click.Context(below, parent=context, info_name=rest[0])
@@ -111,6 +117,27 @@ def problem(words: list[str]) -> str | None:
 @page_by_page
 def test_commands_are_known(page: Path) -> None:
     wrong = {" ".join(words): problem(words) for words in commands(page.read_text()) if problem(words)}
+    assert not wrong
+
+
+def texts_of(source: Path) -> Iterator[str]:
+    """Every string in it; what an f-string puts in is an X."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_commands_in_the_programs_own_texts_are_known() -> None:
+    wrong = []
+    for source in [*ROOT.glob("photon_core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
+        for text in texts_of(source):
+            named = re.findall(r"`(photon [^`]+)`|: (photon [a-z]+ [a-z]+)", text)
+            for words in commands(" ".join(f"`{quoted or plain}`" for quoted, plain in named)):
+                found = problem(words)
+                if found and not re.search("requires an argument|too many words", found):
+                    wrong.append(f"{source.relative_to(ROOT)}: photon {' '.join(words)}: {found}")
     assert not wrong
 
 

@@ -124,7 +124,7 @@ def test_a_changed_file_does_not_open(store: Keystore, change: dict[str, object]
     with pytest.raises(PhotonError) as caught:
         store.unlock("alice", "correct horse")
     assert caught.value.code in {"bad-key-file", "wrong-passphrase"}
-    assert "photon key restore" in caught.value.remedy
+    assert "photon key import" in caught.value.remedy
 
 
 @given(st.binary(max_size=200))
