@@ -64,6 +64,14 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert not wrong
 
 
+def test_every_page_and_every_decision_is_listed() -> None:
+    index, decisions = (ROOT / "docs/index.md").read_text(), (ROOT / "docs/adr/README.md").read_text()
+    pages = {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"}
+    assert {page for page in pages if f"({page})" not in index} == set()
+    records = {page.name for page in ROOT.glob("docs/adr/0*.md")}
+    assert {record for record in records if f"({record})" not in decisions} == set()
+
+
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
