@@ -2,15 +2,24 @@
 
 import os
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from photon_core.api.plugin import KINDS
+
 # No deadline for one example: the machines of CI are slow and shared, and a slow example is no wrong one.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_report_header() -> str:
+    """What is tested is also a matter of what is installed: `tox run -e core` has no plugin, `-e plugin-…` has one."""
+    installed = sorted({point.name for kind in KINDS for point in entry_points(group=f"photon.{kind}")})
+    return f"photon plugins: {', '.join(installed) or 'none, this is photon-core alone'}"
 
 
 def children() -> list[str]:
