@@ -77,8 +77,8 @@ class Gate:
         self._open.add(connection)
         try:
             await self._handler(connection)
-        except Exception:
-            log.warning("a client's connection failed and was closed", exc_info=True)
+        except* Exception as errors:  # noqa: BLE001  # whatever it is, it is this client's
+            log.info("a client's connection was closed: %s", errors.exceptions)
         finally:
             self._open.discard(connection)
             connection.cut()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 from starlette.exceptions import HTTPException
@@ -86,11 +87,13 @@ def hex32(text: str, name: str) -> bytes:
 async def body(request: Request) -> bytes:
     """The whole body; 413 as soon as it is too large, 408 when it does not come."""
     read = bytearray()
+    chunks = cast(AsyncGenerator[bytes, None], request.stream())
     with trio.move_on_after(BODY_TIMEOUT_S) as waited:
-        async for chunk in request.stream():
-            read += chunk
-            if len(read) > BODY_BYTES_MAX:
-                raise HTTPException(413, f"a request has at most {BODY_BYTES_MAX} bytes")
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                read += chunk
+                if len(read) > BODY_BYTES_MAX:
+                    raise HTTPException(413, f"a request has at most {BODY_BYTES_MAX} bytes")
     if waited.cancelled_caught:
         raise HTTPException(408, f"the whole request must be here within {BODY_TIMEOUT_S:g} s")
     return bytes(read)

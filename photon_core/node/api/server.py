@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable
-from typing import cast
+from typing import Any, cast
 
 import trio
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, Framework
-from hypercorn.utils import wrap_app
+from hypercorn.utils import parse_socket_addr, wrap_app
 from starlette.types import ASGIApp
 
-from photon_core.api.errors import UsageError
+from photon_core.api.errors import PeerProtocolError, UsageError
 from photon_core.node.config import parse_bind
 
 from .connections import Connection, Gate
@@ -34,8 +36,7 @@ async def serve_api(app: ASGIApp, bind: str, task_status: trio.TaskStatus[str] =
     wrapped = wrap_app(cast(Framework, app), config.wsgi_max_body_size, "asgi")
 
     def handle(connection: Connection) -> Awaitable[None]:
-        # typed for TLS; it works on any stream that has the socket beside it
-        return TCPServer(wrapped, config, context, ConnectionState({}), connection)  # type: ignore[arg-type]
+        return _Http1(wrapped, config, context, ConnectionState({}), connection)  # type: ignore[arg-type]  # no TLS
 
     gate = Gate(handle)
     async with trio.open_nursery() as nursery:
@@ -44,6 +45,53 @@ async def serve_api(app: ASGIApp, bind: str, task_status: trio.TaskStatus[str] =
             await trio.serve_listeners(gate.serve, listeners, handler_nursery=nursery)
         finally:
             gate.cut_all()  # streams never end by themselves; their clients ask again, or another node
+
+
+class _PlainHttp(H11Protocol):
+    """HTTP/1.1 and nothing else: what a client could upgrade to has no bound on idle connections in hypercorn."""
+
+    async def _check_protocol(self, event: Any) -> None:
+        if event.method == b"PRI":
+            raise PeerProtocolError("HTTP/2 was begun without a question")
+
+    async def _create_stream(self, request: Any) -> None:
+        """An upgrade is an offer, which a server may pass over."""
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        await super()._create_stream(
+            type(request)(
+                method=request.method, target=request.target, headers=headers, http_version=request.http_version
+            )
+        )
+
+
+class _Http1(TCPServer):
+    """Hypercorn's connection, which ends when it is over, and not when it would have been idle for too long."""
+
+    async def run(self) -> None:
+        try:
+            socket = cast(Connection, self.stream).socket
+            client = parse_socket_addr(socket.family, socket.getpeername())
+            own = parse_socket_addr(socket.family, socket.getsockname())
+            async with TaskGroup() as tasks:
+                self._task_group = tasks
+                self.protocol = _PlainHttp(  # type: ignore[assignment]  # what the wrapper of all protocols chooses at first
+                    self.app,
+                    self.config,
+                    self.context,
+                    tasks,
+                    ConnectionState(self.state),
+                    False,
+                    client,
+                    own,
+                    self.protocol_send,
+                )
+                await self.idle_task.restart(tasks, self._idle_timeout)
+                await self._read_data()
+                await self.idle_task.stop()
+        except OSError:
+            pass
+        finally:
+            await self._close()
 
 
 async def _listen(bind: str) -> list[trio.SocketListener]:

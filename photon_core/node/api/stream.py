@@ -7,11 +7,14 @@ line now and then says that the node is alive.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
 
 import trio
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from photon_core.api import fields
 
@@ -25,7 +28,15 @@ ALIVE_EVERY_S = 15.0
 async def events(request: Request) -> Response:
     node = read.node_of(request)
     height = read.integer(request.query_params.get("from", str(node.feed.height + 1)), "from", HEIGHT_MAX)
-    return StreamingResponse(_lines(node, max(height, 1)), media_type="application/x-ndjson")
+    return ClosingStream(_lines(node, max(height, 1)), media_type="application/x-ndjson")
+
+
+class ClosingStream(StreamingResponse):
+    """Its generator ends with it, not some time later, when it is found abandoned."""
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(cast(AsyncGenerator[bytes, None], self.body_iterator)):
+            await super().stream_response(send)
 
 
 async def _lines(node: NodeSurface, height: int) -> AsyncIterator[bytes]:
