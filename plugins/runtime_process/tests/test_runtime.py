@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -16,8 +17,6 @@ import pytest
 import trio
 from attrs import evolve
 
-import photon_core
-import photon_runtime_process
 from photon_core.api.runtime import InstanceState, RuntimeFailure
 from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, desired, echo_forever, said, until
 from photon_runtime_process.folder import Folder
@@ -28,11 +27,17 @@ from photon_runtime_process.sweep import sweep
 AGENT = Path(__file__).with_name("agent_process.py")
 STRANGER = 54_321
 """A user that no machine has."""
+AGENT_IMPORTS = (
+    *("attr", "attrs", "idna", "outcome", "photon_core", "photon_runtime_process", "sniffio", "sortedcontainers"),
+    "trio",
+)
 
 
-def agent(home: Path, verb: str, *before: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def agent(
+    home: Path, verb: str, *before: str, script: Path = AGENT, env: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     python = before or (sys.executable,)
-    return subprocess.Popen([*python, str(AGENT), str(home), verb], stdout=subprocess.PIPE, text=True, env=env)
+    return subprocess.Popen([*python, str(script), str(home), verb], stdout=subprocess.PIPE, text=True, env=env)
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, list[object]]:
@@ -67,7 +72,9 @@ def test_sweep_ends_what_a_killed_agent_left(home: Path) -> None:
     assert [folder.helper() is not None for folder in Folder.all_in(home)] == [True]
     swept = subprocess.run(
         [sys.executable, "-m", "photon_runtime_process.sweep", str(home.parent / home.name)],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert swept.stdout == "1 sandboxes ended\n"
     assert sweep(home) == 0
@@ -175,32 +182,44 @@ def strangers_home() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def as_stranger() -> tuple[tuple[str, ...], dict[str, str]]:
-    """Our own Python may lie in root's home: Debian's, with our libraries, does as well."""
-    libraries = Path(trio.__file__).parent.parent
-    modules = (photon_core.__file__, photon_runtime_process.__file__)
-    sources = [Path(module).parent.parent for module in modules if module]
-    path = ":".join(map(str, (*sources, libraries)))
+@pytest.fixture
+def as_stranger() -> Iterator[Callable[[Path, str], subprocess.Popen[str]]]:
+    """`as_stranger(home, verb)` is an `agent` of that user.
+
+    Our Python, its libraries and this checkout may lie where only root can read: Debian's Python does as well, with
+    copies of what an agent imports.
+    """
+    library = Path(tempfile.mkdtemp(prefix="photon-library-"))
+    library.chmod(0o755)
+    for name in AGENT_IMPORTS:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        shutil.copytree(Path(spec.origin).parent, library / name, ignore=shutil.ignore_patterns("__pycache__"))
+    script = shutil.copy(AGENT, library)
     before = ("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "/usr/bin/python3", "-B")
-    return before, {"PATH": "/usr/bin:/bin", "PYTHONPATH": path}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(library)}
+    yield lambda home, verb: agent(home, verb, *before, script=Path(script), env=environment)
+    shutil.rmtree(library)
 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no python3 that a stranger can read")
-def test_all_of_it_works_for_an_ordinary_user(strangers_home: Path) -> None:
-    before, env = as_stranger()
-    first = agent(strangers_home, "apply", *before, env=env)
+def test_all_of_it_works_for_an_ordinary_user(
+    strangers_home: Path, as_stranger: Callable[[Path, str], subprocess.Popen[str]]
+) -> None:
+    first = as_stranger(strangers_home, "apply")
     seen = answer(first)
     finish(first, signal.SIGKILL)
     state, _, restarts, said_inside = seen["7/0/0/web/0"]
     assert (state, restarts) == ("running", 0)
     assert str(said_inside).startswith(f"{STRANGER}\n")
     assert "unshare failed" in str(said_inside)
-    second = agent(strangers_home, "observe", *before, env=env)
+    second = as_stranger(strangers_home, "observe")
     assert answer(second) == seen
     finish(second)
-    third = agent(strangers_home, "remove", *before, env=env)
+    third = as_stranger(strangers_home, "remove")
     assert answer(third) == {}
     finish(third)
 
