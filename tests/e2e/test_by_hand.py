@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 BY_HAND = (ROOT / "docs/by-hand.md").read_text()
 FORMATS = (ROOT / "docs/formats.md").read_text()
 README = (ROOT / "README.md").read_text()
-FOLDER = "~/photon-net"
+FOLDER = re.compile(r"~/photon-\w+")
+"""Of docs/by-hand.md and of README."""
 READY_S = 60.0
 STOP_S = 30.0
 COMMAND_S = 120.0
@@ -57,7 +58,7 @@ def blocks_of(page: str, folder: Path) -> list[Block]:
     found = []
     for name, ready, commands in _BLOCK.findall(page):
         text = re.sub(r"\b\d{4,5}\b", lambda match: free.get(match[0], match[0]), commands)
-        found.append(Block(name, ready, text.replace(FOLDER, str(folder))))
+        found.append(Block(name, ready, FOLDER.sub(str(folder), text)))
     return found
 
 
@@ -231,4 +232,4 @@ def test_every_command_of_the_page_is_run(page: str) -> None:
     """But for the one that puts `photon` on the path, and the two lines that every terminal begins with."""
     unmarked = re.sub(r"<!-- run[^>]* -->\n+```bash\n.*?```", "", page, flags=re.DOTALL)
     lines = [line for block in re.findall(r"```bash\n(.*?)```", unmarked, re.DOTALL) for line in block.splitlines()]
-    assert [line for line in lines if not line.startswith((". .venv", "cd ~/photon-net", "export PHOTON_"))] == []
+    assert [line for line in lines if not line.startswith((". .venv", "cd ~/photon-", "export PHOTON_"))] == []
