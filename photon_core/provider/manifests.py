@@ -7,6 +7,7 @@ more than what comes over a link: it is checked again when it is read, and a fil
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import frozen
@@ -95,7 +96,12 @@ class SectionStore:
         self._path(lease).with_suffix(".bad").unlink(missing_ok=True)
 
     def leases(self) -> tuple[LeaseId, ...]:
-        return tuple(sorted(LeaseId.parse(path.stem) for path in self._folder.glob("*.cbor")))
+        """Of every file here whose name is one of ours; what else lies in the folder is none of our business."""
+        found = []
+        for path in self._folder.glob("*.cbor"):
+            with suppress(ValueError):
+                found.append(LeaseId.parse(path.stem))
+        return tuple(sorted(found))
 
     def _path(self, lease: LeaseId) -> Path:
         return self._folder / f"{lease.label}.cbor"

@@ -18,6 +18,7 @@ from photon_core.api.chain import Header
 from photon_core.api.ids import Address, Hash, LeaseId, OrderId
 from photon_core.chain.genesis import chain_id as chain_id_of
 from photon_core.chain.transactions import decode_transaction
+from photon_core.exchange.listings import Listings
 from photon_core.exchange.machine import BlockResult
 from photon_core.exchange.messages import ConfirmLeases, CreateBid, StatusChange, Transfer
 from photon_core.exchange.parameters import Parameters
@@ -131,6 +132,19 @@ class FakeChain(NodeClient):
 
     async def order(self, order: OrderId) -> OrderDetail | None:
         return answers.order_detail(self.world.exchange.ledger, order)
+
+    async def open_orders(self) -> tuple[OrderDetail, ...]:
+        found = [await self.order(order) for order in self._listings().open_orders.page(None)]
+        return tuple(detail for detail in found if detail is not None)
+
+    async def leases(self, provider: Address) -> tuple[LeaseDetail, ...]:
+        found = [await self.lease(lease) for lease in self._listings().leases.page(provider)]
+        return tuple(detail for detail in found if detail is not None)
+
+    def _listings(self) -> Listings:
+        listings = Listings()
+        listings.rebuild(self.world.state)
+        return listings
 
     async def lease(self, lease: LeaseId) -> LeaseDetail | None:
         return answers.lease_detail(self.world.exchange.ledger, lease)

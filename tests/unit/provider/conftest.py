@@ -1,13 +1,30 @@
 """One lease as most tests of this room need it: `db` for `web` only, `web` for everybody."""
 
-import pytest
-from attrs import evolve
+from collections.abc import Callable
 
-from photon_core.api.ids import LeaseId
+import pytest
+import trio
+from attrs import define, evolve
+
+from photon_core import sdl
+from photon_core.api.ids import LeaseId, OrderId
+from photon_core.api.pricing import Quote
 from photon_core.api.resources import Resources, ResourceUnit
-from photon_core.exchange.records import Deployment, Group, GroupSpec, GroupState, Lease
+from photon_core.api.runtime import NETWORK_AGENT
+from photon_core.chain.keys import KeyPurpose, SigningKey, generate
+from photon_core.exchange.messages import CloseDeployment, CreateDeployment, RegisterProvider
+from photon_core.exchange.records import UPTN_PER_PTN, Deployment, Group, GroupSpec, GroupState, Lease
 from photon_core.manifest.records import Expose, Protocol, Section, Service, Target
+from photon_core.manifest.versions import SealedSection, seal_plan
+from photon_core.node.account import AccountSender
+from photon_core.node.client import NodeUnreachable
 from photon_core.node.views import LeaseDetail
+from photon_core.provider.driver import Agent
+from photon_core.provider.manifests import Held
+from photon_core.provider.parts import AgentOptions, AgentParts
+from photon_core.sdl import Plan
+from photon_core.testing.exchange import address
+from photon_core.testing.fakes.chain import FakeChain
 from photon_core.testing.fakes.runtime import FakeRuntime
 
 SMALL = Resources(cpu_milli=100, memory_bytes=2**27, storage_bytes=2**26)
@@ -104,3 +121,171 @@ def make_lease(make_lease_factory, lease):
         return make_lease_factory(of, **changes)
 
     return make
+
+
+# --- a whole agent ----------------------------------------------------------------------------------------------------
+
+FILE = """\
+version: "2.0"
+services:
+  db:
+    image: photon.test/db:1
+    command: [db]
+    expose: [{port: 5432, to: [{service: web}]}]
+  web:
+    image: photon.test/web:1
+    command: [web]
+    dependencies: [{service: db}]
+    expose: [{port: 8080, as: 80, to: [{global: true}]}]
+profiles:
+  compute:
+    small: {resources: {cpu: {units: 0.1}, memory: {size: 128Mi}, storage: {size: 64Mi}}}
+  placement:
+    west:
+      pricing: {small: {denom: uptn, amount: 1000}}
+deployment:
+  db: {west: {profile: small, count: 1}}
+  web: {west: {profile: small, count: 1}}
+"""
+PATIENCE_S = 10.0
+
+
+class NodesChain(FakeChain):
+    """`away`: the node does not answer."""
+
+    away = False
+
+    async def status(self):
+        if self.away:
+            raise NodeUnreachable(self.url, "away")
+        return await super().status()
+
+
+class FixedPrice:
+    def quote(self, request):
+        return Quote(price=min(10**9, request.max_price))
+
+
+class Clock:
+    """The agent's, and the test's to turn."""
+
+    def __init__(self):
+        self.now_ms = 1_700_000_000_000
+
+    def __call__(self):
+        return self.now_ms
+
+
+@define
+class Tenant:
+    """An account with a manifest: `deploy` orders, and `sealed` is what the winner must be given."""
+
+    chain: FakeChain
+    key: SigningKey
+    plan: Plan
+    sealed: SealedSection | None = None
+
+    async def deploy(self) -> OrderId:
+        manifest = seal_plan(self.plan.groups, chain_id=self.chain.chain_id)
+        self.sealed = manifest.sections[0]
+        number = self.chain.world.exchange.ledger.status.next_deployment
+        await AccountSender(self.chain, self.key).send(
+            CreateDeployment(
+                groups=manifest.groups, version=manifest.version, deposit_uptn=20 * UPTN_PER_PTN, persist=True
+            )
+        )
+        return OrderId(number, 0, 0)
+
+    async def close(self, lease: LeaseId) -> None:
+        await AccountSender(self.chain, self.key).send(CloseDeployment(deployment=lease.deployment))
+
+    def held(self) -> Held:
+        return Held(salt=self.sealed.salt, raw=self.sealed.raw, section=self.sealed.section)
+
+
+@pytest.fixture
+async def chain():
+    async with NodesChain() as chain:
+        yield chain
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def file_plan(tmp_path):
+    path = tmp_path / "web.yml"
+    path.write_text(FILE)
+    return sdl.load(path)
+
+
+@pytest.fixture
+def tenant(chain, file_plan):
+    key = generate(KeyPurpose.ACCOUNT)
+    chain.give(key.address)
+    return Tenant(chain, key, file_plan)
+
+
+@pytest.fixture
+def make_parts(chain, clock, runtime, tmp_path):
+    """Of the registered provider `alpha`, over the fakes; each call is an agent that was started anew."""
+    operator = generate(KeyPurpose.OPERATOR)
+    chain.give(operator.address)
+    chain.world.must(
+        "alpha",
+        RegisterProvider(operator=operator.address, node_key=bytes(32), addresses=("memory:alpha",), attributes=()),
+    )
+    folder = tmp_path / "agent"
+    folder.mkdir()
+
+    def make() -> AgentParts:
+        return AgentParts(
+            chain_id=chain.chain_id,
+            provider=address("alpha"),
+            node=chain,
+            sender=AccountSender(chain, operator),
+            runtime=runtime,
+            capabilities=frozenset({NETWORK_AGENT}),
+            pricing=FixedPrice(),
+            folder=folder,
+            now_ms=clock,
+            options=AgentOptions(max_collateral_uptn=10 * UPTN_PER_PTN),
+        )
+
+    return make
+
+
+@pytest.fixture
+def until():
+    """To `await until(agent, condition)`: it rings whenever something happens; the condition is asked then."""
+
+    async def wait(agent: Agent, condition: Callable[[], object]) -> None:
+        sleeper = agent.bell.sleeper()
+        with trio.fail_after(PATIENCE_S):
+            while not condition():
+                await sleeper.wait(0.05)
+
+    return wait
+
+
+@pytest.fixture
+async def agent(make_parts, nursery):
+    agent = Agent(make_parts())
+    await nursery.start(agent.run)
+    return agent
+
+
+@pytest.fixture
+def win(agent, chain, tenant, until):
+    """The agent's lease of the tenant's new deployment."""
+
+    async def won() -> LeaseId:
+        order = await tenant.deploy()
+        await until(agent, lambda: chain.world.exchange.ledger.order(order).bidders)
+        chain.end_bidding()
+        await until(agent, lambda: any(detail.lease.id == order for detail in agent.view.leases))
+        return order
+
+    return won

@@ -384,3 +384,16 @@ def test_from_every_world_repeated_passes_come_to_rest_with_exactly_what_ought_t
     for lease in active & held.keys():
         assert plan(now, POLICY).judgements[lease].status is LeaseStatus.SERVING
     assert {d.lease.id for d in now.leases} == active
+
+
+# --- a port of the service's own and of its peer ---------------------------------------------------------------------
+
+
+def test_fault_that_a_contested_port_explains_is_told_by_that_name(situation, seen, lease):
+    where = {"contested": {lease: {"web": "port 80 is web's own and db's"}}}
+    observed = seen(db=InstanceState.RUNNING, web=InstanceState.EXITED, other=InstanceState.RUNNING)
+    judged = plan(situation(observed=observed, **where), POLICY).judgements[lease]
+    assert judged.status is LeaseStatus.WORKLOAD_FAULT
+    assert judged.reason == "web/0 port-conflict: exited with code 1; port 80 is web's own and db's"
+    fine = plan(situation(observed=seen(db=InstanceState.RUNNING), **where), POLICY).judgements[lease]
+    assert "port-conflict" not in fine.reason, "a port that two have is no fault of itself: 127.0.0.1 works"

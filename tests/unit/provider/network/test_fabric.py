@@ -361,3 +361,16 @@ def test_fake_runtime_is_complete():
 
     for protocol in (Runtime, SandboxNetworks):
         assert protocols.faults(protocol, FakeRuntime()) == ()
+
+
+async def test_port_of_a_service_and_of_its_peer_is_warned_of_before_anything_runs(fabric, lease, section):
+    """Only where nothing is redirected, and only of the client whose port it is."""
+    db, web, other = section.services
+    same = evolve(db, expose=(evolve(db.expose[0], as_port=8080),))
+    await fabric.wire(network_of(lease, evolve(section, services=(same, web, other))))
+    assert set(fabric.contested(lease)) == {"web"}
+    (note,) = {note for note in fabric.notes(lease) if "8080" in note}
+    assert "port 8080 is web's own and db's" in note
+    await fabric.wire(network_of(lease, section))
+    assert fabric.contested(lease) == {}
+    assert not any("redirected" in note for note in fabric.notes(lease))
