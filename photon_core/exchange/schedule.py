@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-`watch` sees every change of a record (rollbacks as their reverse) and keeps one timer per thing that can fall due. The
-heap holds (due, id); an entry counts only while `_due` says the same of its id, so moving a timer is a push. Ids are a
+`watch` sees every change of a record (rollbacks as their reverse) and keeps one timer per thing that can fall due. A
+heap holds (due, id); an entry counts only while `due` says the same of its id, so moving a timer is a push. Ids are a
 letter of `TimerKind` and the suffix of the record's key: (due, id) is the order in which the whole chain fires.
 
 Staleness is the one timer that cannot be read off a single record, since one ConfirmLeases speaks for thousands of
@@ -38,8 +38,8 @@ from photon_core.exchange.records import (
     Provider,
 )
 
-_HEAP_SLACK = 1024
-"""Dead entries that the heap may hold before it is built anew."""
+_HEAP_SLACK = 64
+"""Dead entries that a heap may hold, beside as many as live ones, before it is built anew."""
 
 
 class TimerKind(StrEnum):
@@ -63,6 +63,38 @@ class Timer:
     suffix: bytes
 
 
+_Identity = tuple[TimerKind, bytes]
+
+
+class _Timers:
+    """One timer per identity, and which is first."""
+
+    def __init__(self) -> None:
+        self.due: dict[_Identity, int] = {}
+        self._heap: list[Timer] = []
+
+    def set(self, identity: _Identity, due_ms: int | None) -> None:
+        """None: nothing falls due any more."""
+        if due_ms is None:
+            self.due.pop(identity, None)
+        elif self.due.get(identity) != due_ms:
+            self.due[identity] = due_ms
+            heapq.heappush(self._heap, Timer(due_ms, *identity))
+        if len(self._heap) > 2 * len(self.due) + _HEAP_SLACK:
+            self._heap = self.in_order()
+
+    def first(self) -> Timer | None:
+        while self._heap:
+            timer = self._heap[0]
+            if self.due.get((timer.kind, timer.suffix)) == timer.due_ms:
+                return timer
+            heapq.heappop(self._heap)
+        return None
+
+    def in_order(self) -> list[Timer]:
+        return sorted(Timer(due_ms, *identity) for identity, due_ms in self.due.items())
+
+
 @define
 class _ProviderLeases:
     """A provider's active leases, by the suffix of their keys."""
@@ -81,9 +113,9 @@ class Schedule:
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
-        self._due: dict[tuple[TimerKind, bytes], int] = {}
-        self._heap: list[Timer] = []
-        self._by_deployment: dict[bytes, dict[tuple[TimerKind, bytes], None]] = {}
+        self._timers = _Timers()
+        self._by_deployment: dict[bytes, _Timers] = {}
+        """A deployment has few groups, but as many closing leases as somebody cares to make in one period."""
         self._providers: dict[Address, _ProviderLeases] = {}
 
     def rebuild(self, reader: state.Reader) -> None:
@@ -96,17 +128,12 @@ class Schedule:
 
     def next_due(self) -> Timer | None:
         """The earliest timer, which stays until what it stands for has changed."""
-        while self._heap:
-            timer = self._heap[0]
-            if self._due.get((timer.kind, timer.suffix)) == timer.due_ms:
-                return timer
-            heapq.heappop(self._heap)
-        return None
+        return self._timers.first()
 
     def next_due_of_deployment(self, deployment: int) -> Timer | None:
         """The earliest timer of the deployment's own; of its covered leases' staleness the provider's timer speaks."""
-        mine = self._by_deployment.get(deployment.to_bytes(8, "big"), {})
-        return min((Timer(self._due[identity], *identity) for identity in mine), default=None)
+        mine = self._by_deployment.get(deployment.to_bytes(8, "big"))
+        return None if mine is None else mine.first()
 
     def stale_before(self, provider: Address, now_ms: int) -> int:
         """How many of the provider's active leases had to be confirmed by `now_ms` and were not."""
@@ -130,7 +157,7 @@ class Schedule:
 
     def timers(self) -> tuple[Timer, ...]:
         """All of them, in order: for comparing two schedules, and for people."""
-        return tuple(sorted(Timer(due_ms, *identity) for identity, due_ms in self._due.items()))
+        return tuple(self._timers.in_order())
 
     # --- watching ----------------------------------------------------------------------------------------------------
 
@@ -150,22 +177,14 @@ class Schedule:
 
     def _set(self, kind: TimerKind, suffix: bytes, due_ms: int | None, deployment: bytes | None) -> None:
         identity = (kind, suffix)
-        if self._due.get(identity) == due_ms:
+        if self._timers.due.get(identity) == due_ms:
             return
-        if due_ms is None:
-            del self._due[identity]
-            if deployment is not None:
-                mine = self._by_deployment[deployment]
-                del mine[identity]
-                if not mine:
-                    del self._by_deployment[deployment]
-            return
-        self._due[identity] = due_ms
+        self._timers.set(identity, due_ms)
         if deployment is not None:
-            self._by_deployment.setdefault(deployment, {})[identity] = None
-        heapq.heappush(self._heap, Timer(due_ms, kind, suffix))
-        if len(self._heap) > 2 * len(self._due) + _HEAP_SLACK:
-            self._heap = list(self.timers())
+            mine = self._by_deployment.setdefault(deployment, _Timers())
+            mine.set(identity, due_ms)
+            if not mine.due:
+                del self._by_deployment[deployment]
 
     def _lease(self, suffix: bytes, before: Lease | None, after: Lease | None) -> None:
         deployment = suffix[:8]

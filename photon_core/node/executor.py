@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api.chain import Header
 from photon_core.api.ids import Address, Hash
@@ -75,7 +75,14 @@ class Executor:
 
 
 def receipts_root(begin_events: Sequence[Event], receipts: Sequence[Receipt]) -> Hash:
-    """First leaf: what fell due; then one leaf per transaction, in order."""
+    """First leaf: what fell due; then one leaf per transaction, in order.
+
+    A refusal's reason is left out: it is for people, its code counts, and to word it better must not fork a chain.
+    """
     first = codec.encode([EVENT.to_plain(event) for event in begin_events])
-    leaves = [first, *(codec.encode_record(receipt) for receipt in receipts)]
+    leaves = [first, *(codec.encode_record(_without_reason(receipt)) for receipt in receipts)]
     return merkle_root(Domain.RECEIPTS, leaves)
+
+
+def _without_reason(receipt: Receipt) -> Receipt:
+    return evolve(receipt, reason="") if receipt.reason else receipt

@@ -40,8 +40,13 @@ def withdraw_bid(run: Execution, sender: Address, message: WithdrawBid) -> None:
 
 
 def market_message(run: Execution, sender: Address, message: MarketMessage) -> None:
-    """A provider's operator speaks for the provider, as the market knows it; anybody else for himself."""
+    """A provider's operator speaks for the provider, as the market knows it; anybody else for himself.
+
+    The account that a provider is named after is not its operator, and may have sold it: it must not pass for it.
+    """
     provider = run.ledger.provider_by_operator(sender)
+    if provider is None and run.ledger.find_provider(sender) is not None:
+        raise Refused(Code.NOT_ALLOWED, "only the provider's operator speaks for it in the market")
     speaker = sender if provider is None else provider.id
     market.tell(run, _open(run, message.order), speaker, message.payload)
 

@@ -121,6 +121,13 @@ def test_an_order_nobody_wants_is_opened_again_with_growing_delays_and_leaves_no
     assert sum(isinstance(event, OrderExpired) for event in world.events) == 5
 
 
+def test_the_account_a_provider_is_named_after_does_not_speak_for_it(world: World) -> None:
+    """It may be sold, payee and operator changed; its first key must not pass for it in a market's later phases."""
+    order = world.deploy()
+    assert world.send("alpha", MarketMessage(order=order, payload=b"")).code == "not-allowed"
+    assert world.send("alpha-op", MarketMessage(order=order, payload=b"")).code == "market-refused"
+
+
 def test_ordering_again_what_nobody_wants_is_paid_out_of_the_deposit_until_it_is_spent() -> None:
     world = World(Parameters(min_fee_uptn=1_000, fee_per_byte_uptn=0))
     free = world.deploy(group_spec(price=0), deposit_uptn=2_500)
