@@ -23,11 +23,16 @@ import httpx
 import trio
 
 from photon_core.api.transport import Transport, TransportContext
+from photon_core.chain.keys import SigningKey
 from photon_core.chain.keystore import Keystore
+from photon_core.cli.up.blueprint import open_blueprint
+from photon_core.cli.up.layout import NetworkFolder
+from photon_core.cli.up.ledger import read_balances
+from photon_core.exchange.records import DeploymentState
 from photon_core.node.client import NodeClient, NodeUnreachable
 from photon_core.peers.methods import Endpoint
 from photon_core.plugins import PluginManager, choose
-from photon_core.plugins.selection import DEFAULTS
+from photon_core.plugins.selection import DEFAULTS, Choice
 from photon_core.tenant.client import Tenant, open_tenant
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +47,10 @@ QUICK = {"reconfirmation_period_ms": 6_000, "max_gap_ms": 1_000, "heartbeat_ms":
 T = TypeVar("T")
 
 
-async def eventually(look: Callable[[], Awaitable[T]], wanted: Callable[[T], object] = bool, within_s: float = WAIT_S) -> T:
-    """What `look` returns once it is `wanted`; AssertionError with what it was last. A node that is away is no answer."""
+async def eventually(
+    look: Callable[[], Awaitable[T]], wanted: Callable[[T], object] = bool, within_s: float = WAIT_S
+) -> T:
+    """What `look` returns once it is `wanted`; AssertionError with what it was last. A node may be away meanwhile."""
     found: object = "nothing"
     with trio.move_on_after(within_s):
         while True:
@@ -64,8 +71,14 @@ class Process:
         self._ready = threading.Event()
         self._lines: list[str] = []
         self._process = subprocess.Popen(
-            [PHOTON, *arguments, "--output", "json"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}, process_group=0,
+            [PHOTON, *arguments, "--output", "json"],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            process_group=0,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -75,7 +88,7 @@ class Process:
         with self._process.stdout as lines:
             for line in lines:
                 self._lines.append(line)
-                if line.startswith("{"):
+                if line.startswith('{"'):  # an error has its brace on a line of its own
                     self._ready.set()
         self._ready.set()
 
@@ -180,13 +193,17 @@ class Network:
     @asynccontextmanager
     async def tenant(self) -> AsyncIterator[Tenant]:
         document = self.document
-        home, passphrase = Path(document["homes"]["tenant"]), Path(document["passphrase_file"]).read_text().strip()
-        key = Keystore(home / "keys").unlock(document["key"], passphrase)
+        home, key = Path(document["homes"]["tenant"]), self._tenant_key()
         async with (
             NodeClient(document["node"]) as node,
             open_tenant(node, key, home=home, make_transport=_transport) as tenant,
         ):
             yield tenant
+
+    def _tenant_key(self) -> SigningKey:
+        document = self.document
+        passphrase = Path(document["passphrase_file"]).read_text().strip()
+        return Keystore(Path(document["homes"]["tenant"]) / "keys").unlock(document["key"], passphrase)
 
 
 def _transport(node_seed: bytes, chain_id: bytes) -> Transport:
@@ -210,7 +227,19 @@ async def get(endpoint: Endpoint, path: str = "/") -> httpx.Response:
         return await client.get(url, headers={"Host": endpoint.hostnames[0]})
 
 
-# --- what is left ------------------------------------------------------------------------------------------------------
+async def all_money_is_there(network: Network, tenant: Tenant, deployments: list[int]) -> None:
+    """Closes them, and compares what everybody has then with what genesis made: to the uptn."""
+    blueprint = await open_blueprint(NetworkFolder(network.folder), Choice(), ())
+    for deployment in deployments:
+        await tenant.close(deployment)
+    closed = DeploymentState.CLOSED
+    for deployment in deployments:
+        await eventually(partial(tenant.detail, deployment), lambda detail: detail.deployment.state is closed)
+    for deployment in deployments:
+        (await read_balances(tenant.node, blueprint)).require_everything(await tenant.money(deployment))
+
+
+# --- what is left ----------------------------------------------------------------------------------------------------
 
 
 def kill(pid: int) -> None:

@@ -1,8 +1,8 @@
 """A workload that tells what it can reach; runs alone, as the argument of `python3 -c`.
 
 TCP_PORTS: on each of these ports it takes lines such as `db:6379`, tries to connect, and answers `open` or why not; a
-line may name a service on the way, `db:6379 other:7000`: then it asks there. HTTP_PORT: the same over HTTP, with the line
-as the query. `resolve NAME` answers with an address.
+line may name a service on the way, `db:6379 other:7000`: then it asks there. HTTP_PORT: the same over HTTP, with the
+line as the query. `resolve NAME` answers with an address.
 """
 
 import http.server

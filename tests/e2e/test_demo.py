@@ -15,8 +15,13 @@ from harness import PHOTON, ROOT, mounts_of, processes_of
 def demo(file: Path | str, folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, document and progress; temporary folders are made in `folder`."""
     done = subprocess.run(
-        [PHOTON, "up", "--demo", str(file), "--output", "json", *options], cwd=ROOT, capture_output=True, text=True,
-        timeout=110, env={**os.environ, "TMPDIR": str(folder)}, check=False,
+        [PHOTON, "up", "--demo", str(file), "--output", "json", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env={**os.environ, "TMPDIR": str(folder)},
+        check=False,
     )
     return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -81,5 +86,3 @@ def test_two_services_in_each_version(version: str, tmp_path: Path) -> None:
 
     assert code == 0, progress
     assert (document["http_status"], document["body"]) == (200, "db says hello\n")
-
-

@@ -57,7 +57,8 @@ class Blueprint:
         """A provider's name on chain is its payee's address at registration."""
         return {
             member.name: encode_address(self.keys[member.name, "payee"].address)
-            for member in MEMBERS if member.role is Role.PROVIDER
+            for member in MEMBERS
+            if member.role is Role.PROVIDER
         }
 
     async def unlock(self, member: Member, key: str) -> SigningKey:
@@ -70,7 +71,9 @@ async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequ
     if folder.genesis.exists():
         if parameters:
             raise UsageError(
-                code="parameters-fixed", where=str(folder.genesis), what="a chain's parameters are set when it begins",
+                code="parameters-fixed",
+                where=str(folder.genesis),
+                what="a chain's parameters are set when it begins",
                 remedy="Leave --parameter out, or name a new folder.",
             )
         return _read(folder)
@@ -80,15 +83,19 @@ async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequ
     await _make_keys(folder, folder.passphrase.read_text().strip())
     made = _read_keys(folder)
     genesis = new_genesis(
-        name=f"up-{secrets.token_hex(4)}", time_ms=time.time_ns() // 1_000_000,
+        name=f"up-{secrets.token_hex(4)}",
+        time_ms=time.time_ns() // 1_000_000,
         validators=[
             f"{made[m.name, 'consensus'].public.hex()}@{encode_address(made[m.name, 'payee'].address)}"
-            for m in MEMBERS if m.role is Role.VALIDATOR
+            for m in MEMBERS
+            if m.role is Role.VALIDATOR
         ],
         accounts=[
             f"{encode_address(info.address)}={_FUNDS_PTN[key]}" for (_, key), info in made.items() if key in _FUNDS_PTN
         ],
-        consensus=choice.one("consensus").name, market=choice.one("market").name, parameters=parameters,
+        consensus=choice.one("consensus").name,
+        market=choice.one("market").name,
+        parameters=parameters,
         development=True,
     )
     for member in MEMBERS:
@@ -110,7 +117,9 @@ async def _make_keys(folder: NetworkFolder, passphrase: str) -> None:
 
 def _read(folder: NetworkFolder) -> Blueprint:
     return Blueprint(
-        folder=folder, genesis=load_genesis(folder.genesis), passphrase=folder.passphrase.read_text().strip(),
+        folder=folder,
+        genesis=load_genesis(folder.genesis),
+        passphrase=folder.passphrase.read_text().strip(),
         keys=_read_keys(folder),
     )
 
@@ -118,7 +127,6 @@ def _read(folder: NetworkFolder) -> Blueprint:
 def _read_keys(folder: NetworkFolder) -> dict[tuple[str, str], KeyInfo]:
     return {
         (member.name, name): Keystore(folder.home(member) / "keys").show(name)
-        for member in MEMBERS for name, _ in _KEYS[member.role]
+        for member in MEMBERS
+        for name, _ in _KEYS[member.role]
     }
-
-

@@ -29,7 +29,8 @@ from typing import NoReturn
 from attrs import define
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
-"""<linux/prctl.h>; they take a signal, and a name of up to 15 bytes that `ps -o comm` shows."""
+"""<linux/prctl.h>."""
+PROCESS_NAME_BYTES = 15
 COMMAND_BYTES_MAX = 64 * 1024
 """What fits into a pipe at once: writing the command never waits."""
 
@@ -66,6 +67,11 @@ class Child:
         """After its end; negative: the signal that killed it."""
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status)
+
+
+def process_name(member: str) -> str:
+    """What `ps -o comm` shows of its process."""
+    return f"ph-{member}"[:PROCESS_NAME_BYTES]
 
 
 def fork_children(names: Sequence[str]) -> list[Child]:
@@ -106,7 +112,7 @@ def _die_with(parent: int, name: str) -> None:
     os.setsid()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
-    libc.prctl(PR_SET_NAME, f"ph-{name}".encode()[:15], 0, 0, 0)
+    libc.prctl(PR_SET_NAME, process_name(name).encode(), 0, 0, 0)
     if os.getppid() != parent:  # it died before the kernel knew that we want to hear of it
         os._exit(1)
 

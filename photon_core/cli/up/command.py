@@ -23,12 +23,25 @@ IMPORTED_ONCE = ("photon_core.node.service", "photon_core.provider.agent", "phot
 
 
 @click.command("up")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Keep the network in DIR: the next start goes on with it. A temporary folder otherwise.")
-@click.option("--demo", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Deploy FILE, show each step until its answer, close, show the money, stop.")
-@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE",
-              help="Another value for one of the chain's parameters (repeatable; only for a new network).")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep the network in DIR: the next start goes on with it. A temporary folder otherwise.",
+)
+@click.option(
+    "--demo",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Deploy FILE, show each step until its answer, close, show the money, stop.",
+)
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another value for one of the chain's parameters (repeatable; only for a new network).",
+)
 @pass_session
 def up_command(session: Session, data: Path | None, demo: Path | None, parameters: tuple[str, ...]) -> None:
     """Run a whole network on this machine: a validator, a node, two providers, a keeper, and a tenant with money.
@@ -89,7 +102,11 @@ def _import_once(choice: Choice) -> None:
 
 
 async def _main(
-    session: Session, children: list[Child], choice: Choice, data: Path | None, parameters: tuple[str, ...],
+    session: Session,
+    children: list[Child],
+    choice: Choice,
+    data: Path | None,
+    parameters: tuple[str, ...],
     plan: Plan | None,
 ) -> None:
     import trio
@@ -141,13 +158,21 @@ def _welcome(network: Network) -> list[str | Facts | Table]:
     document = network.document()
     members = document["members"]
     return [
-        Facts([("network", network.folder.path), ("chain", f"{document['chain']} ({document['chain_id']})"),
-               ("node", document["node"]), ("tenant", document["homes"]["tenant"])]),
+        Facts(
+            [
+                ("network", network.folder.path),
+                ("chain", f"{document['chain']} ({document['chain_id']})"),
+                ("node", document["node"]),
+                ("tenant", document["homes"]["tenant"]),
+            ]
+        ),
         Table(("member", "pid", "log"), [(name, each["pid"], each["log"]) for name, each in members.items()]),
-        "\n".join((
-            "In another terminal:",
-            f"  export PHOTON_NETWORK={network.folder.path}",
-            "  photon deploy examples/web.yml",
-            "Ctrl-C stops everything.",
-        )),
+        "\n".join(
+            (
+                "In another terminal:",
+                f"  export PHOTON_NETWORK={network.folder.path}",
+                "  photon deploy examples/web.yml",
+                "Ctrl-C stops everything.",
+            )
+        ),
     ]

@@ -88,15 +88,21 @@ class Story:
                 self.mark("order")
             case steps.BidCame():
                 self.mark("first_bid")
-                self.bids.append({
-                    "order": str(step.order), "provider": encode_address(step.provider),
-                    "name": self.names.get(step.provider, ""), "price": step.price,
-                })
+                self.bids.append(
+                    {
+                        "order": str(step.order),
+                        "provider": encode_address(step.provider),
+                        "name": self.names.get(step.provider, ""),
+                        "price": step.price,
+                    }
+                )
             case steps.Leased():
                 self.mark("lease")
                 self.leases[step.lease] = {
-                    "id": str(step.lease), "provider": encode_address(step.provider),
-                    "name": self.names.get(step.provider, ""), "price": step.price,
+                    "id": str(step.lease),
+                    "provider": encode_address(step.provider),
+                    "name": self.names.get(step.provider, ""),
+                    "price": step.price,
                 }
             case steps.ManifestDelivered():
                 self.mark("manifest")
@@ -165,7 +171,9 @@ async def _follow(tenant: Tenant, deployment: int, story: Story) -> None:
         status = await tenant.status(deployment)
         waits = "; ".join(f"{g.detail.group.spec.name}: {g.says}" for g in status.groups if g.standing != "serving")
         raise PhotonError(
-            code="not-serving-yet", what=f"the deployment does not serve after {SERVING_TIMEOUT_S:g} s", found=waits,
+            code="not-serving-yet",
+            what=f"the deployment does not serve after {SERVING_TIMEOUT_S:g} s",
+            found=waits,
             exit_code=ExitCode.TIMEOUT,
         )
 
@@ -205,7 +213,8 @@ async def _close(node: NodeClient, tenant: Tenant, deployment: int, story: Story
         story.say("the workloads are gone, their collateral is back")
         return await tenant.money(deployment, fees_uptn=closing.fees_uptn)
     raise PhotonError(
-        code="not-closed", what=f"no provider confirmed within {CLOSED_TIMEOUT_S:g} s that the workloads are gone",
+        code="not-closed",
+        what=f"no provider confirmed within {CLOSED_TIMEOUT_S:g} s that the workloads are gone",
         exit_code=ExitCode.TIMEOUT,
     )
 
@@ -237,16 +246,23 @@ def _human(
 ) -> Human:
     lease = next(iter(story.leases.values()))
     return [
-        Facts([
-            ("deployment", deployment), ("bids", ", ".join(f"{b['name']} {per_hour(b['price'])}" for b in story.bids)),
-            ("lease", f"{lease['id']} of {lease['name']} at {per_hour(lease['price'])}"),
-            ("answer", f"{answer.status} {answer.body.strip()[:200]}" if answer.status else ""),
-            ("seconds", ", ".join(f"{name} {at:.2f}" for name, at in story.seconds.items())),
-        ]),
-        Facts([
-            ("deposited", f"{money.deposited_uptn} uptn"), ("paid", f"{money.paid_uptn} uptn"),
-            ("refunded", f"{money.refunded_uptn} uptn"), ("fees", f"{money.fees_uptn} uptn"),
-        ]),
+        Facts(
+            [
+                ("deployment", deployment),
+                ("bids", ", ".join(f"{b['name']} {per_hour(b['price'])}" for b in story.bids)),
+                ("lease", f"{lease['id']} of {lease['name']} at {per_hour(lease['price'])}"),
+                ("answer", f"{answer.status} {answer.body.strip()[:200]}" if answer.status else ""),
+                ("seconds", ", ".join(f"{name} {at:.2f}" for name, at in story.seconds.items())),
+            ]
+        ),
+        Facts(
+            [
+                ("deposited", f"{money.deposited_uptn} uptn"),
+                ("paid", f"{money.paid_uptn} uptn"),
+                ("refunded", f"{money.refunded_uptn} uptn"),
+                ("fees", f"{money.fees_uptn} uptn"),
+            ]
+        ),
         Table(("who", "before", "after", "change"), after.changes(before)),
         f"All {ptn(after.supply_uptn)} are accounted for, to the uptn.",
     ]

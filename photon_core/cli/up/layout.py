@@ -42,11 +42,15 @@ MEMBERS = (
     Member(name="validator", role=Role.VALIDATOR),
     Member(name="node", role=Role.NODE),
     Member(
-        name="provider-1", role=Role.PROVIDER, attributes={"region": "us-west", "tier": "standard"},
+        name="provider-1",
+        role=Role.PROVIDER,
+        attributes={"region": "us-west", "tier": "standard"},
         prices={"core_uptn": 500_000, "memory_gib_uptn": 200_000, "storage_gib_uptn": 5_000},
     ),
     Member(
-        name="provider-2", role=Role.PROVIDER, attributes={"region": "eu-central", "tier": "premium"},
+        name="provider-2",
+        role=Role.PROVIDER,
+        attributes={"region": "eu-central", "tier": "premium"},
         prices={"core_uptn": 650_000, "memory_gib_uptn": 250_000, "storage_gib_uptn": 8_000},
     ),
     Member(name="keeper", role=Role.KEEPER),

@@ -27,7 +27,8 @@ class Balances:
         found = sum(self.by_name.values())
         if found != self.supply_uptn or money.unaccounted_uptn or money.held_uptn or money.owed_uptn:
             raise PhotonError(
-                code="money-missing", what="the money does not add up: this is a bug in Photon",
+                code="money-missing",
+                what="the money does not add up: this is a bug in Photon",
                 expected=f"{self.supply_uptn} uptn in accounts and bonds, and nothing left in escrow",
                 found=f"{found} uptn; held {money.held_uptn}, owed {money.owed_uptn}, "
                 f"unaccounted {money.unaccounted_uptn}",

@@ -8,11 +8,13 @@ wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import trio
@@ -21,8 +23,9 @@ from photon_core.api.errors import PhotonError
 from photon_core.api.runtime import RuntimeFailure
 from photon_core.chain.files import FolderLock
 from photon_core.chain.genesis import chain_id, load_genesis
-from photon_core.cli.up.layout import MEMBERS, NetworkFolder, Role
-from photon_core.node.config import read_config, read_run_info
+from photon_core.cli.up.children import process_name
+from photon_core.cli.up.layout import MEMBERS, Member, NetworkFolder, Role
+from photon_core.node.config import read_config
 from photon_core.plugins import PluginManager, choose
 from photon_core.plugins.files import plugin_settings
 from photon_core.provider.config import load_config
@@ -68,7 +71,8 @@ async def end_all(folder: NetworkFolder) -> None:
     """Nothing of this network runs any more: no member, whoever started it, and no workload."""
     async with trio.open_nursery() as nursery:
         for member in MEMBERS:
-            nursery.start_soon(_end_member, folder.home(member))
+            for pid in _processes(folder, member):
+                nursery.start_soon(_end, pid)
     if folder.genesis.exists():
         async with trio.open_nursery() as nursery:
             for member in MEMBERS:
@@ -86,13 +90,38 @@ async def end_workloads(folder: NetworkFolder, home: Path) -> None:
     await remove_workloads(config, plugins, chain_id(load_genesis(folder.genesis)))
 
 
-async def _end_member(home: Path) -> None:
-    """A process that runs from this folder. Its command line must name the folder: a pid may have come back."""
-    info = read_run_info(home)
-    if info is None or info.pid == os.getpid() or str(home).encode() not in _command_line(info.pid):
-        return
+def _processes(folder: NetworkFolder, member: Member) -> list[int]:
+    """Those that run as this member: forked by an `up` that was killed meanwhile, or started by its command."""
+    forked = _forked(folder, member)
+    verb, home = folder.command(member, "")[0], str(folder.home(member))
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            arguments = _read(entry / "cmdline").split("\0")
+            by_hand = verb in arguments and ("--home", home) in pairwise(arguments)
+            if by_hand or (entry.name == forked and _read(entry / "comm").strip() == process_name(member.name)):
+                found.append(int(entry.name))
+    return found
+
+
+def _forked(folder: NetworkFolder, member: Member) -> str:
+    """The process id that a killed `up` wrote down; empty after an orderly end."""
     try:
-        pidfd = os.pidfd_open(info.pid)
+        return str(json.loads(folder.network_file.read_text())["members"][member.name]["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # it has just ended
+        return ""
+
+
+async def _end(pid: int) -> None:
+    try:
+        pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
@@ -105,10 +134,3 @@ async def _end_member(home: Path) -> None:
         return
     finally:
         os.close(pidfd)
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-    except OSError:
-        return b""

@@ -52,16 +52,24 @@ class RunningMember:
         return f"exit code {self.exit_code}"
 
     def last_lines(self) -> str:
+        """The error that it ended with, or the end of its log."""
         try:
             with self.log.open(errors="replace") as file:
-                return "".join(deque(file, LAST_LINES)).rstrip()
+                lines = "".join(deque(file, LAST_LINES)).rstrip()
         except OSError:
             return ""
+        try:
+            parts = json.loads(lines[lines.rindex('{\n  "error"') :])["error"]
+            return str(PhotonError(**parts))
+        except (ValueError, KeyError, TypeError):
+            return lines
 
     def died(self) -> PhotonError:
         lines = self.last_lines()
         return PhotonError(
-            code="member-died", what=f"{self.member.name} ended: {self.how_it_ended}", where=str(self.log),
+            code="member-died",
+            what=f"{self.member.name} ended: {self.how_it_ended}",
+            where=str(self.log),
             found=f"\n{lines}" if lines else "nothing in its log",
         )
 
@@ -89,8 +97,10 @@ class Members:
             await running.ready.wait()
             return running.says
         raise PhotonError(
-            code="not-ready", what=f"{running.member.name} is not ready after {READY_TIMEOUT_S:.0f} s",
-            where=str(running.log), found=running.last_lines(),
+            code="not-ready",
+            what=f"{running.member.name} is not ready after {READY_TIMEOUT_S:.0f} s",
+            where=str(running.log),
+            found=running.last_lines(),
         )
 
     async def stop(self, names: Sequence[str]) -> None:
@@ -101,6 +111,8 @@ class Members:
                     nursery.start_soon(self._stop, self.running[name])
 
     async def _stop(self, running: RunningMember) -> None:
+        if running.ended.is_set():
+            return
         running.stopping = True
         running.child.signal(signal.SIGTERM)
         with trio.move_on_after(STOP_TIMEOUT_S):

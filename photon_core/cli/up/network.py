@@ -93,7 +93,9 @@ def _require_own(folder: NetworkFolder) -> None:
     """Nobody's files are mistaken for a half-made network and made anew."""
     if folder.path.exists() and any(folder.path.iterdir()) and not (folder.path / "lock").exists():
         raise UsageError(
-            code="not-a-network", where=str(folder.path), what="this folder holds something else",
+            code="not-a-network",
+            where=str(folder.path),
+            what="this folder holds something else",
             remedy="Name a new folder, or one that `photon up --data` made.",
         )
 
@@ -156,10 +158,14 @@ async def _register(network: Network, node: NodeClient, member: Member) -> None:
         return
     settings = load_config(network.folder.home(member)).settings
     payee = await network.blueprint.unlock(member, "payee")
-    await AccountSender(node, payee).send(RegisterProvider(
-        operator=keys[member.name, "operator"].address, node_key=keys[member.name, "node"].public,
-        addresses=settings.listen, attributes=settings.sorted_attributes,
-    ))
+    await AccountSender(node, payee).send(
+        RegisterProvider(
+            operator=keys[member.name, "operator"].address,
+            node_key=keys[member.name, "node"].public,
+            addresses=settings.listen,
+            attributes=settings.sorted_attributes,
+        )
+    )
 
 
 async def _stop(network: Network) -> None:

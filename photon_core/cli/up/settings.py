@@ -78,7 +78,10 @@ def _reserve(wanted: object, stack: ExitStack) -> int:
 
 
 def write_configs(
-    folder: NetworkFolder, ports: Ports, plugins: tuple[str, ...], node_keys: Mapping[str, str],
+    folder: NetworkFolder,
+    ports: Ports,
+    plugins: tuple[str, ...],
+    node_keys: Mapping[str, str],
     providers: Mapping[str, str],
 ) -> None:
     """Every member's `config.toml`. `node_keys` in hex and `providers`' addresses are by member's name."""
@@ -88,7 +91,8 @@ def write_configs(
         match member.role:
             case Role.VALIDATOR | Role.NODE:
                 node = NodeSettings(
-                    api=f"{LOOPBACK}:{ports.of(member, 'api')}", listen=(_address(ports.of(member, "listen")),),
+                    api=f"{LOOPBACK}:{ports.of(member, 'api')}",
+                    listen=(_address(ports.of(member, "listen")),),
                     peers=() if member is validator else (to_validator,),
                 )
                 _write(folder, member, plugins, {"node": asdict(node)})
@@ -110,9 +114,14 @@ def node_url(ports: Ports) -> str:
 def _provider(member: Member, ports: Ports, provider: str) -> ProviderSettings:
     share = _machine_share()
     return ProviderSettings(
-        provider=provider, node=node_url(ports), listen=(_address(ports.of(member, "listen")),),
-        attributes=dict(member.attributes), offer_cpu_milli=share.cpu_milli, offer_memory_bytes=share.memory_bytes,
-        offer_storage_bytes=share.storage_bytes, ingress_address=LOOPBACK,
+        provider=provider,
+        node=node_url(ports),
+        listen=(_address(ports.of(member, "listen")),),
+        attributes=dict(member.attributes),
+        offer_cpu_milli=share.cpu_milli,
+        offer_memory_bytes=share.memory_bytes,
+        offer_storage_bytes=share.storage_bytes,
+        ingress_address=LOOPBACK,
         ingress_http_port=ports.of(member, "ingress"),
     )
 
@@ -122,7 +131,8 @@ def _machine_share() -> Resources:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     disk = os.statvfs("/")
     return Resources(
-        cpu_milli=len(os.sched_getaffinity(0)) * 1000 // PROVIDERS, memory_bytes=memory // PROVIDERS,
+        cpu_milli=len(os.sched_getaffinity(0)) * 1000 // PROVIDERS,
+        memory_bytes=memory // PROVIDERS,
         storage_bytes=disk.f_blocks * disk.f_frsize // PROVIDERS,
     )
 
