@@ -18,7 +18,11 @@ from photon_core.cli.tenancy import find_place, key_options, node_options
 @node_options
 @pass_session
 def close_command(
-    session: Session, deployment: int, node: str | None, network: Path | None, key: str | None,
+    session: Session,
+    deployment: int,
+    node: str | None,
+    network: Path | None,
+    key: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Close a deployment for ever and show where every uptn of its deposit went.
@@ -48,7 +52,12 @@ def close_command(
 @node_options
 @pass_session
 def deposit_command(
-    session: Session, deployment: int, uptn: int, node: str | None, network: Path | None, key: str | None,
+    session: Session,
+    deployment: int,
+    uptn: int,
+    node: str | None,
+    network: Path | None,
+    key: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Pay AMOUNT into a deployment, so that it lives longer.
@@ -64,7 +73,9 @@ def deposit_command(
     unlocked = place.unlock(key, passphrase_file)
     sent = place.run_as_tenant(unlocked, lambda tenant: tenant.deposit(deployment, uptn))
     document = {
-        "deployment": deployment, "deposited_uptn": uptn, "fees_uptn": sent.receipt.fee_uptn,
+        "deployment": deployment,
+        "deposited_uptn": uptn,
+        "fees_uptn": sent.receipt.fee_uptn,
         "transaction": sent.id.hex(),
     }
     session.show(document, f"paid {ptn(uptn)} into deployment {deployment}, fee {ptn(sent.receipt.fee_uptn)}")

@@ -30,7 +30,9 @@ WAIT_S = 300.0
     "--deposit", type=amount, metavar="AMOUNT", help="PTN, or 5000000uptn; default: 24 hours at the highest price."
 )
 @click.option(
-    "--persist/--no-persist", default=True, show_default=True,
+    "--persist/--no-persist",
+    default=True,
+    show_default=True,
     help="Order again when a provider fails; otherwise close then.",
 )
 @click.option("--third-party-deposits", is_flag=True, help="Let other accounts pay into it.")
@@ -40,8 +42,16 @@ WAIT_S = 300.0
 @node_options
 @pass_session
 def deploy_command(
-    session: Session, /, file: Path, node: str | None, network: Path | None, key: str | None,
-    passphrase_file: Path | None, wait: bool, timeout: float, **terms: Any,
+    session: Session,
+    /,
+    file: Path,
+    node: str | None,
+    network: Path | None,
+    key: str | None,
+    passphrase_file: Path | None,
+    wait: bool,
+    timeout: float,
+    **terms: Any,
 ) -> None:
     """Create a deployment from FILE, bring its manifest to the winner, and wait until it serves.
 
@@ -65,7 +75,9 @@ def deploy_command(
 
     async def work(tenant: Tenant) -> None:
         progress.deployment = await tenant.deploy(
-            plan, deposit_uptn=terms["deposit"], persist=terms["persist"],
+            plan,
+            deposit_uptn=terms["deposit"],
+            persist=terms["persist"],
             third_party_deposits=terms["third_party_deposits"],
         )
         progress.created()
@@ -118,8 +130,10 @@ class Progress:
             status = await tenant.status(self.deployment)
             waits = "; ".join(f"{g.detail.group.spec.name}: {g.says}" for g in status.groups if g.standing != "serving")
             raise PhotonError(
-                code="not-serving-yet", what=f"deployment {self.deployment} does not serve after {timeout_s:g} s",
-                found=waits, exit_code=ExitCode.TIMEOUT,
+                code="not-serving-yet",
+                what=f"deployment {self.deployment} does not serve after {timeout_s:g} s",
+                found=waits,
+                exit_code=ExitCode.TIMEOUT,
                 remedy=f"it goes on: `photon status {self.deployment}`; to end it: `photon close {self.deployment}`",
             )
 
@@ -129,7 +143,8 @@ class Progress:
             if len({lease.group for lease in self._serving}) == self.groups:
                 return
         raise PhotonError(
-            code="deployment-closed", what=f"deployment {self.deployment} was closed before it served",
+            code="deployment-closed",
+            what=f"deployment {self.deployment} was closed before it served",
             remedy=f"`photon status {self.deployment}` says why",
         )
 
@@ -151,7 +166,8 @@ class Progress:
                 self._serving.pop(step.lease, None)
             case steps.Paused() | steps.DeliveryFailed():
                 raise PhotonError(
-                    code="not-served", what=step_text(step),
+                    code="not-served",
+                    what=step_text(step),
                     remedy=f"`photon status {self.deployment}` says more; `photon close {self.deployment}` ends it",
                 )
 
@@ -163,7 +179,9 @@ class Progress:
             "deployment": self.deployment,
             "leases": [
                 {
-                    "lease": str(lease), "provider": encode_address(body["provider"]), "price": body["price"],
+                    "lease": str(lease),
+                    "provider": encode_address(body["provider"]),
+                    "price": body["price"],
                     "endpoints": [to_json(endpoint) for endpoint in self._serving.get(lease, ())],
                 }
                 for lease, body in self._leases.items()

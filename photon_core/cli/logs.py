@@ -24,15 +24,26 @@ TAIL_LINES = 1000
 @click.argument("service", required=False, default="")
 @click.option("-f", "--follow", is_flag=True, help="Go on as more is printed, until Ctrl-C.")
 @click.option(
-    "--tail", type=click.IntRange(0, 100_000), default=TAIL_LINES, show_default=True, metavar="N",
+    "--tail",
+    type=click.IntRange(0, 100_000),
+    default=TAIL_LINES,
+    show_default=True,
+    metavar="N",
     help="Begin with the last N lines of each instance.",
 )
 @key_options
 @node_options
 @pass_session
 def logs_command(
-    session: Session, deployment: str, service: str, node: str | None, network: Path | None, follow: bool, tail: int,
-    key: str | None, passphrase_file: Path | None,
+    session: Session,
+    deployment: str,
+    service: str,
+    node: str | None,
+    network: Path | None,
+    follow: bool,
+    tail: int,
+    key: str | None,
+    passphrase_file: Path | None,
 ) -> None:
     """Show what the workloads of a deployment print, of all services or of one.
 

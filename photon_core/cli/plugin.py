@@ -121,12 +121,14 @@ def new_command(session: Session, kind: str, name: str, directory: Path) -> None
     files = write_skeleton(kind, name, directory)
     session.show(
         {"plugin": f"{kind}_{name}", "directory": directory, "files": files},
-        "\n".join([
-            f"Wrote {len(files)} files to {directory}. Then:",
-            f"  pip install -e {directory} photon-conformance",
-            f"  pytest {directory}",
-            f"  photon plugin info {kind}_{name}",
-        ]),
+        "\n".join(
+            [
+                f"Wrote {len(files)} files to {directory}. Then:",
+                f"  pip install -e {directory} photon-conformance",
+                f"  pytest {directory}",
+                f"  photon plugin info {kind}_{name}",
+            ]
+        ),
     )
 
 
@@ -146,5 +148,3 @@ def _keys(config_type: type) -> list[tuple[str, str, object]]:
         default = "(required)" if attribute.default is attrs.NOTHING else repr(attribute.default)
         keys.append((attribute.alias or attribute.name, kind, default))
     return keys
-
-

@@ -86,7 +86,9 @@ def block_command(session: Session, height: str, node: str | None, network: Path
         raise click.BadParameter(f"{height!r} is no height; write a number, or latest")
     found: BlockDetail = _ask(session, node, network, lambda client: client.block(height), f"block {height}")
     facts = [
-        ("height", found.header.height), ("hash", found.block_hash.hex()), ("time (Unix ms)", found.header.time_ms),
+        ("height", found.header.height),
+        ("hash", found.block_hash.hex()),
+        ("time (Unix ms)", found.header.time_ms),
         ("transactions", len(found.transaction_ids)),
         ("certificate", f"{len(found.certificate.signatures)} signatures" if found.certificate else "none yet"),
     ]
@@ -166,11 +168,16 @@ def tx_command(session: Session, transaction: str, node: str | None, network: Pa
     found: Submitted = _ask(session, node, network, lambda client: client.transaction(raw), "such transaction")
     receipt = found.receipt
     facts: list[tuple[str, object]] = [
-        ("transaction", found.id.hex()), ("status", found.status), ("block", found.height), ("refused", found.reason)
+        ("transaction", found.id.hex()),
+        ("status", found.status),
+        ("block", found.height),
+        ("refused", found.reason),
     ]
     if receipt is not None:
         facts += [
-            ("outcome", word(receipt.outcome)), ("fee", ptn(receipt.fee_uptn)), ("reason", receipt.reason),
+            ("outcome", word(receipt.outcome)),
+            ("fee", ptn(receipt.fee_uptn)),
+            ("reason", receipt.reason),
             ("events", [type(event).__name__ for event in receipt.events]),
         ]
     _show(session, found, lambda: Facts(facts))
@@ -190,9 +197,13 @@ def _order_text(found: OrderDetail) -> Human:
 
     order = found.order
     facts = [
-        ("order", order.id), ("state", word(order.state)), ("phase", order.phase),
-        ("at most", per_hour(order.max_price)), ("collateral", ptn(order.collateral_uptn)),
-        ("winner", encode_address(order.winner) if order.winner else ""), ("reason", order.reason),
+        ("order", order.id),
+        ("state", word(order.state)),
+        ("phase", order.phase),
+        ("at most", per_hour(order.max_price)),
+        ("collateral", ptn(order.collateral_uptn)),
+        ("winner", encode_address(order.winner) if order.winner else ""),
+        ("reason", order.reason),
     ]
     rows = [
         (encode_address(bid.provider), per_hour(bid.price), word(bid.status), ptn(bid.collateral_uptn), bid.reason)
@@ -205,10 +216,17 @@ def _lease_text(found: LeaseDetail) -> Human:
     from photon_core.api.bech32m import encode_address
 
     lease = found.lease
-    return Facts([
-        ("lease", lease.id), ("provider", encode_address(lease.provider)), ("state", word(lease.state)),
-        ("status", f"{word(lease.status)}{': ' + lease.status_reason if lease.status_reason else ''}"),
-        ("ended", "" if lease.closed_ms is None else word(lease.close_reason)), ("price", per_hour(lease.price)),
-        ("earned", ptn(found.earned_uptn)), ("paid", ptn(lease.paid_uptn)),
-        ("collateral", ptn(lease.collateral_uptn)), ("forfeited", ptn(lease.collateral_forfeited_uptn)),
-    ])
+    return Facts(
+        [
+            ("lease", lease.id),
+            ("provider", encode_address(lease.provider)),
+            ("state", word(lease.state)),
+            ("status", f"{word(lease.status)}{': ' + lease.status_reason if lease.status_reason else ''}"),
+            ("ended", "" if lease.closed_ms is None else word(lease.close_reason)),
+            ("price", per_hour(lease.price)),
+            ("earned", ptn(found.earned_uptn)),
+            ("paid", ptn(lease.paid_uptn)),
+            ("collateral", ptn(lease.collateral_uptn)),
+            ("forfeited", ptn(lease.collateral_forfeited_uptn)),
+        ]
+    )

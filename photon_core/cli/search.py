@@ -44,7 +44,8 @@ def search_command(session: Session, file: Path, node: str | None, network: Path
     providers = place.run(work)
     found: list[tuple[str, int, tuple[Candidate, ...]]] = [
         (
-            group.name, group.max_price,
+            group.name,
+            group.max_price,
             candidates(providers, attributes=group.attributes, allowed=group.allowed_providers),
         )
         for group in plan.groups
@@ -56,8 +57,12 @@ def search_command(session: Session, file: Path, node: str | None, network: Path
                     "name": name,
                     "max_price": max_price,
                     "providers": [
-                        {"provider": encode_address(each.provider.id), "could": not each.reasons,
-                         "reasons": list(each.reasons), "attributes": dict(each.provider.attributes)}
+                        {
+                            "provider": encode_address(each.provider.id),
+                            "could": not each.reasons,
+                            "reasons": list(each.reasons),
+                            "attributes": dict(each.provider.attributes),
+                        }
                         for each in all_of_them
                     ],
                 }
@@ -65,7 +70,8 @@ def search_command(session: Session, file: Path, node: str | None, network: Path
             ]
         },
         lambda: [
-            part for name, max_price, all_of_them in found
+            part
+            for name, max_price, all_of_them in found
             for part in (f"{name}, at most {per_hour(max_price)}", _table(all_of_them))
         ],
     )
@@ -76,7 +82,9 @@ def _table(found: tuple[Candidate, ...]) -> Table:
 
     rows = [
         (
-            encode_address(each.provider.id), not each.reasons, "; ".join(each.reasons),
+            encode_address(each.provider.id),
+            not each.reasons,
+            "; ".join(each.reasons),
             ", ".join(f"{key}={value}" for key, value in each.provider.attributes),
         )
         for each in found

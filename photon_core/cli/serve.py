@@ -27,7 +27,12 @@ NODE_RETRY_S = 1.0
 @click.pass_context
 @pass_session
 def serve_group(
-    session: Session, context: click.Context, node: str | None, network: Path | None, resume: bool, key: str | None,
+    session: Session,
+    context: click.Context,
+    node: str | None,
+    network: Path | None,
+    resume: bool,
+    key: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Keep the deployments of this home: bring their manifests to whoever wins their leases, until Ctrl-C.

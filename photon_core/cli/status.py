@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 @click.option("--key", metavar="NAME", help="The account's key; not needed when the home has one only.")
 @node_options
 @pass_session
-def list_command(
-    session: Session, node: str | None, network: Path | None, key: str | None, closed_too: bool
-) -> None:
+def list_command(session: Session, node: str | None, network: Path | None, key: str | None, closed_too: bool) -> None:
     """List your deployments. Needs no passphrase.
 
     \b
@@ -50,9 +48,11 @@ def list_command(
     ]
     rows = [
         (
-            detail.deployment.id, word(detail.deployment.state),
+            detail.deployment.id,
+            word(detail.deployment.state),
             ", ".join(f"{g.group.spec.name}: {word(g.group.state)}" for g in detail.groups),
-            ptn(summarize(detail, ()).held_uptn), ptn(detail.earned_uptn),
+            ptn(summarize(detail, ()).held_uptn),
+            ptn(detail.earned_uptn),
         )
         for detail in found
     ]
@@ -69,7 +69,12 @@ def list_command(
 @node_options
 @pass_session
 def status_command(
-    session: Session, deployment: int, node: str | None, network: Path | None, chain_only: bool, key: str | None,
+    session: Session,
+    deployment: int,
+    node: str | None,
+    network: Path | None,
+    chain_only: bool,
+    key: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Show how a deployment is: what the chain knows, what its providers say, and what it waits for.
@@ -137,8 +142,11 @@ def status_json(status: DeploymentStatus) -> dict[str, object]:
                 "no_report": group.no_report or None,
                 "past": [to_json(lease) for lease in group.past],
                 "why_no_bid": [
-                    {"provider": encode_address(answer.provider), "says": answer.says,
-                     "decision": to_json(answer.decision) if answer.decision else None}
+                    {
+                        "provider": encode_address(answer.provider),
+                        "says": answer.says,
+                        "decision": to_json(answer.decision) if answer.decision else None,
+                    }
                     for answer in group.answers
                 ],
             }
@@ -152,13 +160,17 @@ def status_text(status: DeploymentStatus) -> Human:
     from photon_core.api.bech32m import encode_address
 
     deployment = status.detail.deployment
-    parts: list[str | Table | Facts] = [Facts([
-        ("deployment", deployment.id),
-        ("state", word(deployment.state)),
-        ("owner", encode_address(deployment.owner)),
-        ("version", deployment.version.hex()),
-        ("persist", deployment.persist),
-    ])]
+    parts: list[str | Table | Facts] = [
+        Facts(
+            [
+                ("deployment", deployment.id),
+                ("state", word(deployment.state)),
+                ("owner", encode_address(deployment.owner)),
+                ("version", deployment.version.hex()),
+                ("persist", deployment.persist),
+            ]
+        )
+    ]
     for group in status.groups:
         parts += _group_parts(group)
     return [*parts, money_facts(status.money)]
@@ -171,7 +183,9 @@ def _group_parts(group: GroupStatus) -> list[str | Table | Facts]:
     facts: list[tuple[str, object]] = [("group", group.detail.group.spec.name), ("is", group.says)]
     if lease is not None:
         facts += [
-            ("lease", lease.id), ("provider", encode_address(lease.provider)), ("price", per_hour(lease.price)),
+            ("lease", lease.id),
+            ("provider", encode_address(lease.provider)),
+            ("price", per_hour(lease.price)),
             ("on chain", word(lease.status)),
         ]
     if group.no_report:
@@ -183,15 +197,23 @@ def _group_parts(group: GroupStatus) -> list[str | Table | Facts]:
     parts: list[str | Table | Facts] = [Facts(facts)]
     if report is not None:
         rows = [
-            (f"{service.name}/{instance.ordinal}", word(instance.phase), instance.restarts,
-             "" if instance.exit_code is None else instance.exit_code, instance.reason)
-            for service in report.services for instance in service.instances
+            (
+                f"{service.name}/{instance.ordinal}",
+                word(instance.phase),
+                instance.restarts,
+                "" if instance.exit_code is None else instance.exit_code,
+                instance.reason,
+            )
+            for service in report.services
+            for instance in service.instances
         ]
         parts.append(Table(("instance", "phase", "restarts", "exit code", "reason"), rows, "no instance yet"))
     if group.past:
-        parts.append(Table(
-            ("earlier lease", "provider", "ended", "paid", "collateral received"), list(map(_past_row, group.past))
-        ))
+        parts.append(
+            Table(
+                ("earlier lease", "provider", "ended", "paid", "collateral received"), list(map(_past_row, group.past))
+            )
+        )
     return parts
 
 
@@ -199,7 +221,10 @@ def _past_row(lease: Lease) -> tuple[object, ...]:
     from photon_core.api.bech32m import encode_address
 
     return (
-        lease.id, encode_address(lease.provider), word(lease.close_reason), ptn(lease.paid_uptn),
+        lease.id,
+        encode_address(lease.provider),
+        word(lease.close_reason),
+        ptn(lease.paid_uptn),
         ptn(lease.collateral_forfeited_uptn),
     )
 
@@ -212,7 +237,9 @@ def money_json(money: MoneySummary) -> dict[str, object]:
     return amounts | {
         "leases": [
             {
-                "lease": str(each.lease), "provider": encode_address(each.provider), "paid_uptn": each.paid_uptn,
+                "lease": str(each.lease),
+                "provider": encode_address(each.provider),
+                "paid_uptn": each.paid_uptn,
                 "collateral_received_uptn": each.collateral_received_uptn,
             }
             for each in money.leases
@@ -223,10 +250,14 @@ def money_json(money: MoneySummary) -> dict[str, object]:
 def money_facts(money: MoneySummary) -> Facts:
     """Every uptn of the deposit; parts that are nothing are left out."""
     rows = (
-        ("deposited", money.deposited_uptn), ("paid to providers", money.paid_uptn),
-        ("owed to providers", money.owed_uptn), ("paid to bidders", money.bidders_uptn),
-        ("came back", money.refunded_uptn), ("still held", money.held_uptn),
-        ("collateral received", money.collateral_received_uptn), ("fees", money.fees_uptn),
+        ("deposited", money.deposited_uptn),
+        ("paid to providers", money.paid_uptn),
+        ("owed to providers", money.owed_uptn),
+        ("paid to bidders", money.bidders_uptn),
+        ("came back", money.refunded_uptn),
+        ("still held", money.held_uptn),
+        ("collateral received", money.collateral_received_uptn),
+        ("fees", money.fees_uptn),
         ("unaccounted", money.unaccounted_uptn),
     )
     return Facts([(name, f"{ptn(uptn)} ({uptn} uptn)" if uptn else "") for name, uptn in rows])

@@ -90,12 +90,17 @@ class Place:
             return names[0]
         if not names:
             raise UsageError(
-                code="no-key", where=str(self.home / KEYS_FOLDER), what="there is no account key here",
+                code="no-key",
+                where=str(self.home / KEYS_FOLDER),
+                what="there is no account key here",
                 remedy="make one: photon key create NAME; then let somebody pay it: photon tx transfer ADDRESS AMOUNT",
             )
         raise UsageError(
-            code="which-key", where=str(self.home / KEYS_FOLDER), what="there are several account keys",
-            found=", ".join(names), remedy="name one: --key NAME",
+            code="which-key",
+            where=str(self.home / KEYS_FOLDER),
+            what="there are several account keys",
+            found=", ".join(names),
+            remedy="name one: --key NAME",
         )
 
     def address(self, given: str | None) -> Address:
@@ -113,7 +118,8 @@ class Place:
         info = keystore.show(name)
         if not info.purpose.has_account:
             raise UsageError(
-                code="wrong-key", what=f"the key {name} is a {info.purpose} key and has no account",
+                code="wrong-key",
+                what=f"the key {name} is a {info.purpose} key and has no account",
                 remedy="name an account key: photon key list",
             )
         return keystore.unlock(name, read_passphrase(self._passphrase_file(passphrase_file), of=f"key {name}"))
@@ -193,9 +199,7 @@ def find_place(session: Session, node: str | None, network: Path | None) -> Plac
     settings = _settings(session)
     of_network = body.get("node")
     url = node or (of_network if network else None) or os.environ.get(NODE) or of_network or settings.node
-    return Place(
-        session=session, node_url=str(url or DEFAULT_NODE), home=session.home, network=body, settings=settings
-    )
+    return Place(session=session, node_url=str(url or DEFAULT_NODE), home=session.home, network=body, settings=settings)
 
 
 def _read_network(folder: Path, *, must: bool) -> dict[str, object]:
@@ -207,8 +211,12 @@ def _read_network(folder: Path, *, must: bool) -> dict[str, object]:
         if not must:
             return {}
         raise PhotonError(
-            code="no-network", where=str(path), what="no network runs from this folder", found=str(error)[:200],
-            remedy=f"start it: photon up --data {folder}", exit_code=ExitCode.UNREACHABLE,
+            code="no-network",
+            where=str(path),
+            what="no network runs from this folder",
+            found=str(error)[:200],
+            remedy=f"start it: photon up --data {folder}",
+            exit_code=ExitCode.UNREACHABLE,
         ) from None
     return {**body, "node": str(node)}
 

@@ -40,7 +40,12 @@ def tx_group() -> None:
 @node_options
 @pass_session
 def transfer_command(
-    session: Session, to: Address, uptn: int, node: str | None, network: Path | None, key: str | None,
+    session: Session,
+    to: Address,
+    uptn: int,
+    node: str | None,
+    network: Path | None,
+    key: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Pay AMOUNT to ADDRESS; returns when it is final.
@@ -62,7 +67,11 @@ def transfer_command(
 @node_options
 @pass_session
 def send_command(
-    session: Session, file: TextIO, node: str | None, network: Path | None, key: str | None,
+    session: Session,
+    file: TextIO,
+    node: str | None,
+    network: Path | None,
+    key: str | None,
     passphrase_file: Path | None,
 ) -> None:
     """Send one message or a list of up to 64, as JSON from FILE or standard input: all of them happen, or none.
@@ -91,15 +100,21 @@ def _read_messages(file: TextIO) -> tuple[Message, ...]:
     items = body if isinstance(body, list) else [body]
     if not 1 <= len(items) <= MESSAGES_PER_TRANSACTION_MAX:
         raise UsageError(
-            code="bad-message", where=name, what="these are not the messages of one transaction",
-            expected=f"1 to {MESSAGES_PER_TRANSACTION_MAX}", found=str(len(items)),
+            code="bad-message",
+            where=name,
+            what="these are not the messages of one transaction",
+            expected=f"1 to {MESSAGES_PER_TRANSACTION_MAX}",
+            found=str(len(items)),
         )
     try:
         return tuple(MESSAGE.from_json(item, f"message {index}") for index, item in enumerate(items))
     except CodecError as error:
         raise UsageError(
-            code="bad-message", where=f"{name}: {error.where}", what="this is not a message of the exchange",
-            expected=error.expected, found=error.found,
+            code="bad-message",
+            where=f"{name}: {error.where}",
+            what="this is not a message of the exchange",
+            expected=error.expected,
+            found=error.found,
         ) from None
 
 
@@ -113,10 +128,12 @@ def _send(place: Place, messages: tuple[Message, ...], key: str | None, passphra
         return await AccountSender(node, unlocked).send(*messages)
 
     sent = place.run(work)
-    facts = Facts([
-        ("transaction", sent.id.hex()), ("block", sent.height), ("fee", ptn(sent.receipt.fee_uptn)),
-        ("events", [type(event).__name__ for event in sent.receipt.events]),
-    ])
-    place.session.show(
-        {"transaction": sent.id.hex(), "height": sent.height, "receipt": to_json(sent.receipt)}, facts
+    facts = Facts(
+        [
+            ("transaction", sent.id.hex()),
+            ("block", sent.height),
+            ("fee", ptn(sent.receipt.fee_uptn)),
+            ("events", [type(event).__name__ for event in sent.receipt.events]),
+        ]
     )
+    place.session.show({"transaction": sent.id.hex(), "height": sent.height, "receipt": to_json(sent.receipt)}, facts)

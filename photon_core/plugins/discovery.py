@@ -119,7 +119,11 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Catalog:
         else:
             plugins.append(
                 InstalledPlugin(
-                    kind=kind, name=name, place=point.value, distribution=distribution, version=version,
+                    kind=kind,
+                    name=name,
+                    place=point.value,
+                    distribution=distribution,
+                    version=version,
                     entry_point=point,
                 )
             )

@@ -42,8 +42,11 @@ def read_toml(path: Path) -> dict[str, object]:
         ) from error
     if len(raw) > CONFIG_BYTES_MAX:
         raise UsageError(
-            code="config", where=str(path), what="it is too large for a config file",
-            expected=f"at most {CONFIG_BYTES_MAX} bytes", remedy="Check the path.",
+            code="config",
+            where=str(path),
+            what="it is too large for a config file",
+            expected=f"at most {CONFIG_BYTES_MAX} bytes",
+            remedy="Check the path.",
         )
     try:
         return tomllib.loads(raw.decode())

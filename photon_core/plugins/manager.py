@@ -142,18 +142,32 @@ class PluginManager:
 
     @overload
     def make(
-        self, kind: Literal["consensus"], name: str, context: EngineContext, *, table: Mapping[str, object] | None =
-        None, rules_version: int | None = None,
+        self,
+        kind: Literal["consensus"],
+        name: str,
+        context: EngineContext,
+        *,
+        table: Mapping[str, object] | None = None,
+        rules_version: int | None = None,
     ) -> Engine: ...
     @overload
     def make(
-        self, kind: Literal["market"], name: str, context: MarketContext, *, table: Mapping[str, object] | None = None,
+        self,
+        kind: Literal["market"],
+        name: str,
+        context: MarketContext,
+        *,
+        table: Mapping[str, object] | None = None,
         rules_version: int | None = None,
     ) -> Market: ...
     @overload
     def make(
-        self, kind: Literal["transport"], name: str, context: TransportContext,
-        *, table: Mapping[str, object] | None = None,
+        self,
+        kind: Literal["transport"],
+        name: str,
+        context: TransportContext,
+        *,
+        table: Mapping[str, object] | None = None,
     ) -> Transport: ...
     @overload
     def make(
@@ -165,11 +179,20 @@ class PluginManager:
     ) -> Pricing: ...
     @overload
     def make(
-        self, kind: Literal["observers"], name: str, context: ObserverContext,
-        *, table: Mapping[str, object] | None = None,
+        self,
+        kind: Literal["observers"],
+        name: str,
+        context: ObserverContext,
+        *,
+        table: Mapping[str, object] | None = None,
     ) -> Observer: ...
     def make(
-        self, kind: str, name: str, context: Any, *, table: Mapping[str, object] | None = None,
+        self,
+        kind: str,
+        name: str,
+        context: Any,
+        *,
+        table: Mapping[str, object] | None = None,
         rules_version: int | None = None,
     ) -> object:
         """Read the plugin's configuration, call its factory, check what it made.
@@ -191,8 +214,9 @@ class PluginManager:
             problems = protocols.faults(protocol, made)
             if problems:
                 raise _broken(
-                    installed, "protocol", f"what it made ({type(made).__name__}) is not a {protocol.__name__}: "
-                    + "; ".join(problems),
+                    installed,
+                    "protocol",
+                    f"what it made ({type(made).__name__}) is not a {protocol.__name__}: " + "; ".join(problems),
                 )
         return made
 

@@ -27,7 +27,11 @@ def check_records(owner: InstalledPlugin, kind: Kind, records: Sequence[object])
     versions = [record.rules_version for record in checked]
     if len(set(versions)) != len(versions):
         raise _fault(
-            owner, "record", "two records have one rules version", "each once", str(sorted(versions)),
+            owner,
+            "record",
+            "two records have one rules version",
+            "each once",
+            str(sorted(versions)),
             "Give each set of rules a rules_version of its own.",
         )
     return tuple(sorted(checked, key=lambda record: record.rules_version))
@@ -36,26 +40,42 @@ def check_records(owner: InstalledPlugin, kind: Kind, records: Sequence[object])
 def _check(owner: InstalledPlugin, kind: Kind, record: object) -> AnyRecord:
     if not isinstance(record, PluginRecord):
         raise _fault(
-            owner, "record", f"{kind.hook} offers something that is no record", "PluginRecord",
-            type(record).__name__, f"Yield {kind.name.title()}Provider(…) from photon_core.api",
+            owner,
+            "record",
+            f"{kind.hook} offers something that is no record",
+            "PluginRecord",
+            type(record).__name__,
+            f"Yield {kind.name.title()}Provider(…) from photon_core.api",
         )
     if record.api_version != API_VERSION:
         newer = record.api_version > API_VERSION
         raise _fault(
-            owner, "api-version", "it was made for another version of Photon's plugin API", str(API_VERSION),
+            owner,
+            "api-version",
+            "it was made for another version of Photon's plugin API",
+            str(API_VERSION),
             str(record.api_version),
-            "Upgrade Photon: pip install --upgrade photon-core" if newer
+            "Upgrade Photon: pip install --upgrade photon-core"
+            if newer
             else f"Upgrade the plugin: pip install --upgrade {owner.distribution}",
         )
     if record.name != owner.name:
         raise _fault(
-            owner, "name", "its record has another name than its entry point", repr(owner.name), repr(record.name),
+            owner,
+            "name",
+            "its record has another name than its entry point",
+            repr(owner.name),
+            repr(record.name),
             f"Name the entry point {kind.name}_{record.name}, or the record {owner.name!r}",
         )
     if not callable(record.factory):
         raise _fault(
-            owner, "record", "its factory cannot be called", "a function of one argument, the context",
-            type(record.factory).__name__, "Give the class, or a function that makes it.",
+            owner,
+            "record",
+            "its factory cannot be called",
+            "a function of one argument, the context",
+            type(record.factory).__name__,
+            "Give the class, or a function that makes it.",
         )
     for problem in config.unsupported(record.config_type):
         what = f"its config_type cannot be read: {problem}"
@@ -64,8 +84,12 @@ def _check(owner: InstalledPlugin, kind: Kind, record: object) -> AnyRecord:
     for word in sorted(record.capabilities - words.keys()):
         close = close_matches(word, words)
         raise _fault(
-            owner, "record", f"capability {word!r} means nothing to the kind {kind.name}",
-            ", ".join(words) or "none", repr(word), f"Did you mean {close[0]!r}?" if close else "Leave it out.",
+            owner,
+            "record",
+            f"capability {word!r} means nothing to the kind {kind.name}",
+            ", ".join(words) or "none",
+            repr(word),
+            f"Did you mean {close[0]!r}?" if close else "Leave it out.",
         )
     return record
 

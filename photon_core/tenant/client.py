@@ -64,7 +64,12 @@ async def open_tenant(
         vault = Vault(home, chain_id)
         await assign_pending(node, vault, (key.address,))
         yield Tenant(
-            node, key, chain_id=chain_id, vault=vault, links=links, courier=Courier(node, vault, links, papers),
+            node,
+            key,
+            chain_id=chain_id,
+            vault=vault,
+            links=links,
+            courier=Courier(node, vault, links, papers),
             delegations=KeptPapers(home, chain_id=chain_id, caller=keeper_key(home).public),
         )
 
@@ -73,8 +78,15 @@ class Tenant:
     """One account at one node. Made by `open_tenant`."""
 
     def __init__(
-        self, node: NodeClient, key: SigningKey, *, chain_id: Hash, vault: Vault, links: ProviderLinks,
-        courier: Courier, delegations: KeptPapers,
+        self,
+        node: NodeClient,
+        key: SigningKey,
+        *,
+        chain_id: Hash,
+        vault: Vault,
+        links: ProviderLinks,
+        courier: Courier,
+        delegations: KeptPapers,
     ) -> None:
         self.node, self.address, self.courier = node, key.address, courier
         self._key, self._chain_id, self._vault = key, chain_id, vault
@@ -88,7 +100,11 @@ class Tenant:
         return await trio.to_thread.run_sync(sdl.load, path)
 
     async def deploy(
-        self, plan: sdl.Plan, *, deposit_uptn: int | None = None, persist: bool = True,
+        self,
+        plan: sdl.Plan,
+        *,
+        deposit_uptn: int | None = None,
+        persist: bool = True,
         third_party_deposits: bool = False,
     ) -> int:
         """The new deployment's number, once its block has a certificate. Nothing is delivered yet.
@@ -107,10 +123,15 @@ class Tenant:
         manifest = seal_plan(plan.groups, chain_id=self._chain_id)
         await trio.to_thread.run_sync(self._keep, manifest)
         try:
-            sent = await self._sender.send(CreateDeployment(
-                groups=manifest.groups, version=manifest.version, deposit_uptn=deposit_uptn, persist=persist,
-                third_party_deposits=third_party_deposits,
-            ))
+            sent = await self._sender.send(
+                CreateDeployment(
+                    groups=manifest.groups,
+                    version=manifest.version,
+                    deposit_uptn=deposit_uptn,
+                    persist=persist,
+                    third_party_deposits=third_party_deposits,
+                )
+            )
         except TransactionRefused:
             self._vault.forget_new(manifest.version)
             raise
@@ -136,8 +157,10 @@ class Tenant:
         wanted = waiting if group is None else [group]
         if not wanted:
             raise PhotonError(
-                code="wrong-state", what=f"no group of deployment {deployment} is paused",
-                remedy=f"`photon status {deployment}` says what each waits for", exit_code=ExitCode.REFUSED,
+                code="wrong-state",
+                what=f"no group of deployment {deployment} is paused",
+                remedy=f"`photon status {deployment}` says what each waits for",
+                exit_code=ExitCode.REFUSED,
             )
         await self._sender.send(*(ResumeGroup(deployment=deployment, group=index) for index in wanted))
         return tuple(wanted)
@@ -189,10 +212,17 @@ class Tenant:
         detail = await self.detail(deployment)
         sink, source = trio.open_memory_channel[steps.Step](STEPS_WAITING_MAX)
         async with source, background_tasks() as nursery:
-            nursery.start_soon(Follower(
-                node=self.node, courier=self.courier, links=self._links, deployment=deployment,
-                from_height=detail.deployment.created_height, deliver=deliver, sink=sink,
-            ).run)
+            nursery.start_soon(
+                Follower(
+                    node=self.node,
+                    courier=self.courier,
+                    links=self._links,
+                    deployment=deployment,
+                    from_height=detail.deployment.created_height,
+                    deliver=deliver,
+                    sink=sink,
+                ).run
+            )
             yield source
 
     # --- leases --------------------------------------------------------------------------------------------------
@@ -214,13 +244,15 @@ class Tenant:
         """The one lease of the deployment that is active (and has the service); PhotonError when there is none."""
         detail = await self.detail(deployment)
         active = [
-            g.order.lease.id for g in detail.groups if g.order is not None and g.order.lease is not None
-            and g.group.state is GroupState.LEASED
+            g.order.lease.id
+            for g in detail.groups
+            if g.order is not None and g.order.lease is not None and g.group.state is GroupState.LEASED
         ]
         manifest = self._vault.get(deployment)
         if service and manifest is not None:
             active = [
-                lease for lease in active
+                lease
+                for lease in active
                 if any(s.name == service for s in manifest.sections[lease.group].section.services)
             ]
         if not active:

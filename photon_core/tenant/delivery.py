@@ -42,11 +42,18 @@ from .papers import Papers
 
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
-WORTH_RETRYING = frozenset({
-    "provider-unreachable", "node-unreachable", RefusalCode.BUSY.value, RefusalCode.CHAIN_UNREACHABLE.value,
-    RefusalCode.UNKNOWN_LEASE.value,  # the provider's own node may be a block behind
-    "rate", "timeout", "internal",
-})
+WORTH_RETRYING = frozenset(
+    {
+        "provider-unreachable",
+        "node-unreachable",
+        RefusalCode.BUSY.value,
+        RefusalCode.CHAIN_UNREACHABLE.value,
+        RefusalCode.UNKNOWN_LEASE.value,  # the provider's own node may be a block behind
+        "rate",
+        "timeout",
+        "internal",
+    }
+)
 """Codes after which the same delivery may succeed. All others say that it never will."""
 
 
@@ -61,13 +68,12 @@ class Courier:
         detail, provider = await self._of(lease)
         if detail.lease.state is not LeaseState.ACTIVE:
             raise PhotonError(
-                code=RefusalCode.LEASE_CLOSED.value, what=f"lease {lease} is {detail.lease.state.name.lower()}",
+                code=RefusalCode.LEASE_CLOSED.value,
+                what=f"lease {lease} is {detail.lease.state.name.lower()}",
                 exit_code=ExitCode.REFUSED,
             )
         sealed = self.section(detail)
-        request = DeliverRequest(
-            authorization=self._paper(detail), lease=lease, salt=sealed.salt, section=sealed.raw
-        )
+        request = DeliverRequest(authorization=self._paper(detail), lease=lease, salt=sealed.salt, section=sealed.raw)
         async with self._links.to(provider) as link:
             return await link.call(Method.DELIVER, request, Delivered)
 

@@ -13,7 +13,9 @@ class ProviderUnreachable(PhotonError):
 
     def __init__(self, provider: Address, addresses: tuple[str, ...], why: str) -> None:
         super().__init__(
-            code="provider-unreachable", what="the provider does not answer", where=bech32m.encode_address(provider),
+            code="provider-unreachable",
+            what="the provider does not answer",
+            where=bech32m.encode_address(provider),
             found=f"{why}; dialled {', '.join(addresses) or 'nothing: its record has no address'}",
             remedy="its lease goes stale if it stays silent; the chain then pays you its collateral and finds another",
             exit_code=ExitCode.UNREACHABLE,
@@ -25,21 +27,27 @@ class ProviderRefused(PhotonError):
 
     def __init__(self, provider: Address, error: RemoteError) -> None:
         super().__init__(
-            code=error.code, what=f"the provider refuses: {error.message or error.code}",
-            where=bech32m.encode_address(provider), exit_code=ExitCode.REFUSED,
+            code=error.code,
+            what=f"the provider refuses: {error.message or error.code}",
+            where=bech32m.encode_address(provider),
+            exit_code=ExitCode.REFUSED,
         )
 
 
 def no_deployment(deployment: int) -> PhotonError:
     return PhotonError(
-        code="not-found", what=f"there is no deployment {deployment}", remedy="`photon list` shows yours",
+        code="not-found",
+        what=f"there is no deployment {deployment}",
+        remedy="`photon list` shows yours",
         exit_code=ExitCode.NOT_FOUND,
     )
 
 
 def no_lease(lease: LeaseId) -> PhotonError:
     return PhotonError(
-        code="not-found", what=f"there is no lease {lease}", exit_code=ExitCode.NOT_FOUND,
+        code="not-found",
+        what=f"there is no lease {lease}",
+        exit_code=ExitCode.NOT_FOUND,
         remedy=f"`photon status {lease.deployment}` shows the deployment's leases",
     )
 
@@ -47,14 +55,18 @@ def no_lease(lease: LeaseId) -> PhotonError:
 def no_active_lease(deployment: int, service: str) -> PhotonError:
     of = f" of service {service}" if service else ""
     return PhotonError(
-        code="no-lease", what=f"deployment {deployment} has no active lease{of}",
-        remedy=f"`photon status {deployment}` says what it waits for", exit_code=ExitCode.NOT_FOUND,
+        code="no-lease",
+        what=f"deployment {deployment} has no active lease{of}",
+        remedy=f"`photon status {deployment}` says what it waits for",
+        exit_code=ExitCode.NOT_FOUND,
     )
 
 
 def no_manifest(deployment: int, folder: str) -> PhotonError:
     return PhotonError(
-        code="no-manifest", what=f"the manifest of deployment {deployment} is not kept here", where=folder,
+        code="no-manifest",
+        what=f"the manifest of deployment {deployment} is not kept here",
+        where=folder,
         remedy="use the home folder that it was created from: only there are its sections and their salts",
         exit_code=ExitCode.NOT_FOUND,
     )
@@ -62,6 +74,8 @@ def no_manifest(deployment: int, folder: str) -> PhotonError:
 
 def other_version(deployment: int) -> PhotonError:
     return PhotonError(
-        code="wrong-version", what=f"the manifest kept for deployment {deployment} is not the one that stands on chain",
-        remedy="use the home folder of its newest update", exit_code=ExitCode.REFUSED,
+        code="wrong-version",
+        what=f"the manifest kept for deployment {deployment} is not the one that stands on chain",
+        remedy="use the home folder of its newest update",
+        exit_code=ExitCode.REFUSED,
     )

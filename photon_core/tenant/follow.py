@@ -67,9 +67,9 @@ class Follower:
         ours = self.deployment
         match event:
             case events.OrderOpened(order=order) if order.deployment == ours:
-                await self._tell(steps.Ordered(
-                    order=order, max_price=event.max_price, collateral_uptn=event.collateral_uptn
-                ))
+                await self._tell(
+                    steps.Ordered(order=order, max_price=event.max_price, collateral_uptn=event.collateral_uptn)
+                )
             case events.BidPlaced(order=order) if order.deployment == ours:
                 await self._tell(steps.BidCame(order=order, provider=event.provider, price=event.price))
             case events.OrderExpired(order=order) if order.deployment == ours:

@@ -34,8 +34,12 @@ def keeper_key(home: Path) -> SigningKey:
     seed = path.read_bytes()
     if len(seed) != SEED_BYTES:
         raise PhotonError(
-            code="damaged-key", what="this is no node key", where=str(path), expected=f"{SEED_BYTES} bytes",
-            found=f"{len(seed)} bytes", remedy="delete the file, then run `photon serve grant` for each owner",
+            code="damaged-key",
+            what="this is no node key",
+            where=str(path),
+            expected=f"{SEED_BYTES} bytes",
+            found=f"{len(seed)} bytes",
+            remedy="delete the file, then run `photon serve grant` for each owner",
         )
     return keys.from_seed(seed, KeyPurpose.NODE)
 

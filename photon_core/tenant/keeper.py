@@ -66,7 +66,11 @@ async def open_keeper(
     vault, papers = Vault(home, chain_id), KeptPapers(home, chain_id=chain_id, caller=identity.public)
     async with open_links(lambda: make_transport(identity.seed, chain_id)) as links:
         yield Keeper(
-            node=node, vault=vault, papers=papers, courier=Courier(node, vault, links, papers), tell=tell,
+            node=node,
+            vault=vault,
+            papers=papers,
+            courier=Courier(node, vault, links, papers),
+            tell=tell,
             sender=AccountSender(node, key) if key is not None else None,
         )
 

@@ -118,9 +118,12 @@ class _Explaining:
                 raise ProviderUnreachable(self._provider.id, self._provider.addresses, str(error)) from None
             case CodecError():
                 raise PhotonError(
-                    code="provider-speaks-otherwise", where=error.where,
+                    code="provider-speaks-otherwise",
+                    where=error.where,
                     what="the provider answers in a form that this client does not know",
-                    expected=error.expected, found=error.found, exit_code=ExitCode.REFUSED,
+                    expected=error.expected,
+                    found=error.found,
+                    exit_code=ExitCode.REFUSED,
                 ) from None
 
 

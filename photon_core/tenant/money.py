@@ -62,7 +62,9 @@ def summarize(detail: DeploymentDetail, earlier: Sequence[Lease], *, fees_uptn: 
     owed = detail.earned_uptn - deployment.spent_uptn - paid_to_active
     payments = tuple(
         LeasePayment(
-            lease=lease.id, provider=lease.provider, paid_uptn=lease.paid_uptn,
+            lease=lease.id,
+            provider=lease.provider,
+            paid_uptn=lease.paid_uptn,
             collateral_received_uptn=lease.collateral_forfeited_uptn,
         )
         for lease in sorted(leases, key=lambda lease: lease.id)

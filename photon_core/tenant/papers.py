@@ -61,15 +61,25 @@ class OwnPapers:
     def paper(self, *, owner: Address, provider: Address, deployment: int) -> SignedAuthorization:
         if owner != self._key.address:
             raise PhotonError(
-                code="not-yours", what=f"deployment {deployment} belongs to another account",
-                expected=bech32m.encode_address(self._key.address), found=bech32m.encode_address(owner),
-                remedy="name the owner's key with --key", exit_code=ExitCode.REFUSED,
+                code="not-yours",
+                what=f"deployment {deployment} belongs to another account",
+                expected=bech32m.encode_address(self._key.address),
+                found=bech32m.encode_address(owner),
+                remedy="name the owner's key with --key",
+                exit_code=ExitCode.REFUSED,
             )
-        return sign_authorization(self._key, Authorization(
-            chain_id=self._chain_id, owner_key=self._key.public, caller=self._caller, provider=provider,
-            deployment=deployment, scopes=int(Scope.DELIVER | Scope.STATUS | Scope.LOGS),
-            expires_ms=self._now_ms() + OWN_LIFETIME_MS,
-        ))
+        return sign_authorization(
+            self._key,
+            Authorization(
+                chain_id=self._chain_id,
+                owner_key=self._key.public,
+                caller=self._caller,
+                provider=provider,
+                deployment=deployment,
+                scopes=int(Scope.DELIVER | Scope.STATUS | Scope.LOGS),
+                expires_ms=self._now_ms() + OWN_LIFETIME_MS,
+            ),
+        )
 
 
 class KeptPapers:
@@ -83,8 +93,10 @@ class KeptPapers:
         paper = self.find(owner)
         if paper is None:
             raise PhotonError(
-                code="no-delegation", what=f"the owner of deployment {deployment} has not sent this keeper",
-                where=str(self._path(owner)), remedy="run `photon serve grant` with the owner's key",
+                code="no-delegation",
+                what=f"the owner of deployment {deployment} has not sent this keeper",
+                where=str(self._path(owner)),
+                remedy="run `photon serve grant` with the owner's key",
                 exit_code=ExitCode.REFUSED,
             )
         return paper
@@ -98,7 +110,10 @@ class KeptPapers:
             return None
         except CodecError as error:
             raise PhotonError(
-                code="damaged-delegation", what="this is no delegation", where=str(path), found=str(error),
+                code="damaged-delegation",
+                what="this is no delegation",
+                where=str(path),
+                found=str(error),
                 remedy="delete the file and run `photon serve grant`",
             ) from None
         terms = paper.authorization
@@ -113,11 +128,18 @@ class KeptPapers:
         """The owner's delegation, signed now unless there is one with more than half of its life left."""
         paper = self.find(key.address) if not anew else None
         if paper is None or paper.authorization.expires_ms < self._now_ms() + DELEGATION_LIFETIME_MS // 2:
-            paper = sign_authorization(key, Authorization(
-                chain_id=self._chain_id, owner_key=key.public, caller=self._caller, provider=EVERY_PROVIDER,
-                deployment=EVERY_DEPLOYMENT, scopes=int(KEEPER_SCOPES),
-                expires_ms=self._now_ms() + DELEGATION_LIFETIME_MS,
-            ))
+            paper = sign_authorization(
+                key,
+                Authorization(
+                    chain_id=self._chain_id,
+                    owner_key=key.public,
+                    caller=self._caller,
+                    provider=EVERY_PROVIDER,
+                    deployment=EVERY_DEPLOYMENT,
+                    scopes=int(KEEPER_SCOPES),
+                    expires_ms=self._now_ms() + DELEGATION_LIFETIME_MS,
+                ),
+            )
             self.put(paper)
         return paper
 

@@ -32,12 +32,19 @@ def candidates(
     """Every provider, those that could take it first."""
     left_out = {each.provider: each.reason for each in excluded}
     found = [
-        Candidate(provider=provider, reasons=(
-            *_lacks(dict(provider.attributes), attributes),
-            *(("is not among the providers that the order allows",) if allowed and provider.id not in allowed else ()),
-            *(_left_out(left_out[provider.id]) if provider.id in left_out else ()),
-            *(() if provider.addresses else ("has no address where a tenant could dial it",)),
-        ))
+        Candidate(
+            provider=provider,
+            reasons=(
+                *_lacks(dict(provider.attributes), attributes),
+                *(
+                    ("is not among the providers that the order allows",)
+                    if allowed and provider.id not in allowed
+                    else ()
+                ),
+                *(_left_out(left_out[provider.id]) if provider.id in left_out else ()),
+                *(() if provider.addresses else ("has no address where a tenant could dial it",)),
+            ),
+        )
         for provider in providers
     ]
     return tuple(sorted(found, key=lambda candidate: (bool(candidate.reasons), candidate.provider.id)))

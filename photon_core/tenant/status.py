@@ -63,8 +63,13 @@ class DeploymentStatus:
 
 
 def describe_group(
-    detail: GroupDetail, report: LeaseReport | None, no_report: str, *, past: tuple[Lease, ...],
-    providers: Sequence[Provider], answers: tuple[Answer, ...] = (),
+    detail: GroupDetail,
+    report: LeaseReport | None,
+    no_report: str,
+    *,
+    past: tuple[Lease, ...],
+    providers: Sequence[Provider],
+    answers: tuple[Answer, ...] = (),
 ) -> GroupStatus:
     """`past` are the group's earlier leases; `providers` all that are registered; `answers` see GroupStatus."""
     newest = detail.order.lease if detail.order is not None else None
@@ -75,7 +80,13 @@ def describe_group(
     if told := refusals(answers):
         says += f"; providers that did not bid say: {'; '.join(told)}"
     return GroupStatus(
-        detail=detail, lease=lease, report=report, no_report=no_report, standing=standing, says=says, past=past,
+        detail=detail,
+        lease=lease,
+        report=report,
+        no_report=no_report,
+        standing=standing,
+        says=says,
+        past=past,
         answers=answers,
     )
 
@@ -94,7 +105,10 @@ def able_providers(detail: GroupDetail, providers: Sequence[Provider]) -> tuple[
 
 
 def _judge(
-    detail: GroupDetail, lease: Lease | None, report: LeaseReport | None, past: tuple[Lease, ...],
+    detail: GroupDetail,
+    lease: Lease | None,
+    report: LeaseReport | None,
+    past: tuple[Lease, ...],
     providers: Sequence[Provider],
 ) -> tuple[Standing, str]:
     group = detail.group
@@ -123,9 +137,7 @@ def _of_lease(lease: Lease, report: LeaseReport | None) -> tuple[Standing, str]:
             return Standing.WORKLOAD_FAULT, f"workload-fault: {reason or 'the provider gives no reason'}"
 
 
-def _unleased(
-    detail: GroupDetail, past: tuple[Lease, ...], providers: Sequence[Provider]
-) -> tuple[Standing, str]:
+def _unleased(detail: GroupDetail, past: tuple[Lease, ...], providers: Sequence[Provider]) -> tuple[Standing, str]:
     group, order = detail.group, detail.order
     if order is not None and order.order.state is OrderState.OPEN:
         count = len(order.bids)

@@ -104,6 +104,16 @@ class Ended:
 
 
 Step = (
-    Ordered | BidCame | NobodyWon | Leased | DeliveryWaits | DeliveryFailed | ManifestDelivered | WorkloadChanged
-    | Serving | LeaseEnded | Paused | Ended
+    Ordered
+    | BidCame
+    | NobodyWon
+    | Leased
+    | DeliveryWaits
+    | DeliveryFailed
+    | ManifestDelivered
+    | WorkloadChanged
+    | Serving
+    | LeaseEnded
+    | Paused
+    | Ended
 )

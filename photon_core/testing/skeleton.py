@@ -27,14 +27,18 @@ def write_skeleton(kind: str, name: str, directory: Path) -> list[str]:
     """The files that were written, relative to `directory`; UsageError for a bad name or a folder that is not empty."""
     if not NAME.fullmatch(name) or len(name) > NAME_CHARS_MAX:
         raise UsageError(
-            code="plugin-name", what=f"{name!r} cannot be the name of a plugin",
+            code="plugin-name",
+            what=f"{name!r} cannot be the name of a plugin",
             expected="small letters, digits and single underscores, beginning with a letter",
             remedy="It is also the name of a Python package: choose such a one.",
         )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(
-            code="exists", where=str(directory), what="there is something here already",
-            expected="no folder, or an empty one", remedy="Choose another folder.",
+            code="exists",
+            where=str(directory),
+            what="there is something here already",
+            expected="no folder, or an empty one",
+            remedy="Choose another folder.",
         )
     words = {
         "@kind@": kind,

@@ -42,8 +42,7 @@ def read_passphrase(file: Path | None, *, of: str, confirm: bool = False) -> str
         raise UsageError(
             code="passphrase",
             what=f"the passphrase of {of} is needed, and there is no terminal to ask at",
-            remedy="Put it in a file that only you can read, and name it: "
-            f"--passphrase-file FILE, or {ENVIRONMENT}",
+            remedy=f"Put it in a file that only you can read, and name it: --passphrase-file FILE, or {ENVIRONMENT}",
         )
     answer: str = click.prompt(f"Passphrase of {of}", hide_input=True, confirmation_prompt=confirm, err=True)
     return answer
@@ -55,7 +54,9 @@ def _from_file(file: Path) -> str:
             raw = opened.read(PASSPHRASE_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(
-            code="passphrase", where=str(file), what=f"the passphrase cannot be read: {error.strerror}",
+            code="passphrase",
+            where=str(file),
+            what=f"the passphrase cannot be read: {error.strerror}",
             remedy="Check the path, and who may read the file.",
         ) from error
     try:
@@ -64,7 +65,10 @@ def _from_file(file: Path) -> str:
         lines = []
     if len(raw) > PASSPHRASE_BYTES_MAX or not lines:
         raise UsageError(
-            code="passphrase", where=str(file), what="there is no passphrase in it",
-            expected=f"a first line of UTF-8 text, at most {PASSPHRASE_BYTES_MAX} bytes", remedy="Check the path.",
+            code="passphrase",
+            where=str(file),
+            what="there is no passphrase in it",
+            expected=f"a first line of UTF-8 text, at most {PASSPHRASE_BYTES_MAX} bytes",
+            remedy="Check the path.",
         )
     return lines[0]

@@ -58,10 +58,15 @@ class FakeChain(NodeClient):
     def _block(self, step_ms: int = 1, transactions: Sequence[FakeTransaction] = ()) -> BlockResult:
         result = self._execute(step_ms, transactions)
         happened = result.begin_events + tuple(event for receipt in result.receipts for event in receipt.events)
-        self.told.append(BlockEvents(
-            height=self.world.exchange.height, block_hash=bytes(32), time_ms=self.world.time_ms,
-            market_ms=self.world.now_ms, events=happened,
-        ))
+        self.told.append(
+            BlockEvents(
+                height=self.world.exchange.height,
+                block_hash=bytes(32),
+                time_ms=self.world.time_ms,
+                market_ms=self.world.now_ms,
+                events=happened,
+            )
+        )
         self._news.set()
         self._news = trio.Event()
         return result
@@ -71,9 +76,19 @@ class FakeChain(NodeClient):
     async def status(self) -> NodeStatus:
         height = self.world.exchange.height
         return NodeStatus(
-            version="0", chain_id=self.chain_id, chain_name="test", height=height, block_hash=bytes(32),
-            block_time_ms=self.world.time_ms, market_ms=self.world.now_ms, state_root=bytes(32), best_height=height,
-            node_key=bytes(32), addresses=(), peers=0, validator=False,
+            version="0",
+            chain_id=self.chain_id,
+            chain_name="test",
+            height=height,
+            block_hash=bytes(32),
+            block_time_ms=self.world.time_ms,
+            market_ms=self.world.now_ms,
+            state_root=bytes(32),
+            best_height=height,
+            node_key=bytes(32),
+            addresses=(),
+            peers=0,
+            validator=False,
         )
 
     async def parameters(self) -> Parameters:
@@ -87,8 +102,12 @@ class FakeChain(NodeClient):
         self.before_submit(raw)
         given = decode_transaction(raw, self.chain_id)
         transaction = FakeTransaction(
-            sender=given.sender, sequence=given.sequence, messages=given.messages, fee_uptn=given.fee_uptn,
-            expires_height=given.expires_height, raw=raw,
+            sender=given.sender,
+            sequence=given.sequence,
+            messages=given.messages,
+            fee_uptn=given.fee_uptn,
+            expires_height=given.expires_height,
+            raw=raw,
         )
         refused = self.world.exchange.check(transaction)
         if refused is not None:
@@ -106,8 +125,12 @@ class FakeChain(NodeClient):
         if number > self.world.exchange.height:
             return None
         header = Header(
-            height=number, time_ms=self.world.time_ms, parent=bytes(32), transactions_root=bytes(32),
-            validators_hash=bytes(32), proposer=bytes(32),
+            height=number,
+            time_ms=self.world.time_ms,
+            parent=bytes(32),
+            transactions_root=bytes(32),
+            validators_hash=bytes(32),
+            proposer=bytes(32),
         )
         ids = tuple(key for key, submitted in self._submitted.items() if submitted.height == number)
         return BlockDetail(header=header, block_hash=bytes(32), transaction_ids=ids)

@@ -24,7 +24,10 @@ SMALL = Resources(cpu_milli=100, memory_bytes=2**28, storage_bytes=2**28)
 LEASE = LeaseId(7, 0, 0)
 WEB = InstanceId(LEASE, "web", 0)
 SPEC = InstanceSpec(
-    id=WEB, image="ignored", command=("sh", "-c", "id -u; while :; do sleep 1000; done"), resources=SMALL,
+    id=WEB,
+    image="ignored",
+    command=("sh", "-c", "id -u; while :; do sleep 1000; done"),
+    resources=SMALL,
     manifest_version=bytes(32),
 )
 

@@ -99,8 +99,13 @@ async def test_helper_cannot_be_killed_or_read(kit: RuntimeKit) -> None:
 async def test_nothing_can_be_mounted_or_unmounted(kit: RuntimeKit) -> None:
     async with inside(kit) as run:
         before = (await run("cat /proc/self/mounts")).output
-        for attempt in ("umount /etc/hosts", "umount -l /usr", "mount -t tmpfs none /tmp", "mount -o remount,rw /",
-                        "mount --bind / /tmp"):
+        for attempt in (
+            "umount /etc/hosts",
+            "umount -l /usr",
+            "mount -t tmpfs none /tmp",
+            "mount -o remount,rw /",
+            "mount --bind / /tmp",
+        ):
             assert (await run(attempt)).exit_code != 0, attempt
         assert (await run("cat /proc/self/mounts")).output == before
         assert b" /etc/hosts " in before
@@ -125,8 +130,8 @@ async def test_unix_sockets_of_the_host_are_not_reached(kit: RuntimeKit) -> None
         abstract.listen()
         own.connect(b"\0photon-test-abstract")
         async with inside(kit) as run:
-            assert (await run(connect.format("b\"\\0photon-test-abstract\""))).exit_code != 0
-            listen = "import socket; s=socket.socket(socket.AF_UNIX); s.bind(b\"\\0x\"); s.listen(); "
+            assert (await run(connect.format('b"\\0photon-test-abstract"'))).exit_code != 0
+            listen = 'import socket; s=socket.socket(socket.AF_UNIX); s.bind(b"\\0x"); s.listen(); '
             assert (await run(f"python3 -c '{listen}socket.socket(socket.AF_UNIX).connect(b\"\\0x\")'")).exit_code == 0
             assert (await run("ls -A /run")).output == b"workload\n"
 

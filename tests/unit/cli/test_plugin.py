@@ -29,9 +29,7 @@ def written(tmp_path_factory) -> Path:
         (folder / f"site/photon_{kind}_made_up-0.1.0.dist-info").mkdir(parents=True)
         info = folder / f"site/photon_{kind}_made_up-0.1.0.dist-info"
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: photon-{kind}-made-up\nVersion: 0.1.0\n")
-        (info / "entry_points.txt").write_text(
-            f"[photon.{kind}]\n{kind}_made_up = photon_{kind}_made_up.plugin\n"
-        )
+        (info / "entry_points.txt").write_text(f"[photon.{kind}]\n{kind}_made_up = photon_{kind}_made_up.plugin\n")
         (folder / f"site/photon_{kind}_made_up").symlink_to(folder / kind / f"src/photon_{kind}_made_up")
     return folder / "site"
 
@@ -55,7 +53,10 @@ def test_its_tests_are_one_for_each_clause(written):
     tests = written.parent / "pricing/tests"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tests), str(tests)],
-        env={**os.environ, "PYTHONPATH": str(written)}, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(written)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout

@@ -183,8 +183,14 @@ def test_an_unknown_deployment(chain, verb):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("query", "lease", "9/0/0"), ("query", "order", "9/0/0"), ("query", "deployment", "9"), ("query", "tx", "00" * 32),
-     ("query", "block", "999"), ("query", "provider", encode_address(address("alpha")))],
+    [
+        ("query", "lease", "9/0/0"),
+        ("query", "order", "9/0/0"),
+        ("query", "deployment", "9"),
+        ("query", "tx", "00" * 32),
+        ("query", "block", "999"),
+        ("query", "provider", encode_address(address("alpha"))),
+    ],
 )
 def test_what_does_not_exist(chain, arguments):
     result = run(*arguments)
@@ -295,7 +301,11 @@ def test_the_node_is_the_first_that_somebody_names(asked, home, network, monkeyp
     run("query", "status", "--network", network)
     run("query", "status", "--network", network, "--node", "http://named")
     assert asked == [
-        "http://127.0.0.1:4280", "http://of-config", "http://of-network", "http://of-environment", "http://of-network",
+        "http://127.0.0.1:4280",
+        "http://of-config",
+        "http://of-network",
+        "http://of-environment",
+        "http://of-network",
         "http://named",
     ]
 

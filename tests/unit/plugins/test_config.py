@@ -40,14 +40,31 @@ def test_every_type_is_read():
     read = read_table(
         Outer,
         {
-            "number": 1, "share": 2, "name": "n", "on": True, "place": "/a", "colour": "red", "maybe": 3,
-            "several": [1, 2], "table": {"a": 1}, "inner": {"port": 2}, "anything": {"b": []},
+            "number": 1,
+            "share": 2,
+            "name": "n",
+            "on": True,
+            "place": "/a",
+            "colour": "red",
+            "maybe": 3,
+            "several": [1, 2],
+            "table": {"a": 1},
+            "inner": {"port": 2},
+            "anything": {"b": []},
         },
         "here",
     )
     assert read == Outer(
-        number=1, share=2.0, name="n", on=True, place=Path("/a"), maybe=3, several=(1, 2), table={"a": 1},
-        inner=Inner(port=2), anything={"b": []},
+        number=1,
+        share=2.0,
+        name="n",
+        on=True,
+        place=Path("/a"),
+        maybe=3,
+        several=(1, 2),
+        table={"a": 1},
+        inner=Inner(port=2),
+        anything={"b": []},
     )
 
 

@@ -42,9 +42,7 @@ def test_photon_register_consensus(manager: PluginManager) -> None:
     )
     engine.step(Restored(records=(), height=4, block_hash=b"p" * 32, certificate=None), 0)
     assert engine.step(WorkWaiting(), 0) == (BuildProposal(height=5, parent=b"p" * 32),)
-    header = Header(
-        height=5, time_ms=1, parent=b"p" * 32, transactions_root=HASH, validators_hash=HASH, proposer=HASH
-    )
+    header = Header(height=5, time_ms=1, parent=b"p" * 32, transactions_root=HASH, validators_hash=HASH, proposer=HASH)
     proposal = Proposal(header=header, transaction_ids=(), block_hash=HASH)
     assert engine.step(ProposalBuilt(proposal=proposal), 0) == (Commit(proposal=proposal),)
 

@@ -4,7 +4,6 @@
 an agent does.
 """
 
-
 import pytest
 import trio
 
@@ -69,10 +68,15 @@ class Gateway:
         self.peers.serve(Method.LOGS, self._logs, allow=everyone)
 
     def register(self, attributes=(("region", "west"),)):
-        self.chain.world.must(self.name, RegisterProvider(
-            operator=address(f"{self.name}-op"), node_key=self.key.public, addresses=(self.address,),
-            attributes=attributes,
-        ))
+        self.chain.world.must(
+            self.name,
+            RegisterProvider(
+                operator=address(f"{self.name}-op"),
+                node_key=self.key.public,
+                addresses=(self.address,),
+                attributes=attributes,
+            ),
+        )
 
     async def run(self, task_status=trio.TASK_STATUS_IGNORED):
         async with trio.open_nursery() as nursery:
@@ -83,8 +87,9 @@ class Gateway:
 
     def serves(self, lease):
         """The workload of the lease serves from now on."""
-        endpoint = Endpoint(service="web", port=80, protocol=1, address="127.0.0.1", external_port=8080,
-                            hostnames=("web.example",))
+        endpoint = Endpoint(
+            service="web", port=80, protocol=1, address="127.0.0.1", external_port=8080, hostnames=("web.example",)
+        )
         self.say(lease, LeaseStatus.SERVING, endpoints=(endpoint,))
 
     def say(self, lease, status, reason="", endpoints=()):
@@ -97,10 +102,18 @@ class Gateway:
         if detail is None or detail.lease.provider != self.provider:
             raise Refusal("unknown-lease", f"lease {request.lease}")
         try:
-            check_authorization(request.authorization, Demand(
-                chain_id=self.chain.chain_id, caller=peer, provider=self.provider,
-                deployment=request.lease.deployment, owner=detail.deployment.owner, scope=scope, now_ms=unix_ms(),
-            ))
+            check_authorization(
+                request.authorization,
+                Demand(
+                    chain_id=self.chain.chain_id,
+                    caller=peer,
+                    provider=self.provider,
+                    deployment=request.lease.deployment,
+                    owner=detail.deployment.owner,
+                    scope=scope,
+                    now_ms=unix_ms(),
+                ),
+            )
         except Exception as error:
             raise Refusal(error.code, error.what) from error
         self.callers.append((peer, scope))

@@ -38,7 +38,12 @@ async def test_deploy_deliver_serve_logs_close(chain, tenant, plan, alpha):
             if isinstance(step, steps.Serving):
                 break
     assert [type(step) for step in seen] == [
-        steps.Ordered, steps.BidCame, steps.Leased, steps.ManifestDelivered, steps.WorkloadChanged, steps.Serving
+        steps.Ordered,
+        steps.BidCame,
+        steps.Leased,
+        steps.ManifestDelivered,
+        steps.WorkloadChanged,
+        steps.Serving,
     ]
     assert seen[-1].endpoints[0].hostnames == ("web.example",)
     assert decode_section(alpha.sections[lease]).services[0].env == (("SECRET", "hush"),)

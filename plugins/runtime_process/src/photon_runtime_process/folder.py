@@ -132,10 +132,17 @@ class Folder:
                 os.chown(directory, uid, gid)
         self.write_hosts(())
         with self.opened() as fd:
-            write_json(fd, IDENTITY_FILE, {
-                "chain_id": owner.chain_id.hex(), "agent": owner.agent,
-                "lease": str(instance.lease), "service": instance.service, "ordinal": instance.ordinal,
-            })
+            write_json(
+                fd,
+                IDENTITY_FILE,
+                {
+                    "chain_id": owner.chain_id.hex(),
+                    "agent": owner.agent,
+                    "lease": str(instance.lease),
+                    "service": instance.service,
+                    "ordinal": instance.ordinal,
+                },
+            )
 
     def write_hosts(self, hosts: tuple[tuple[str, str], ...]) -> None:
         """In place: what is bound into the sandbox is this file, not its name. Shorter contents are cut after."""

@@ -106,13 +106,27 @@ class Launcher:
     async def start(self, folder: Folder, identity: Identity, label: str, *, probe: bool) -> Helper:
         with folder.opened() as folder_fd, control_listener(folder_fd) as listener:
             plan = Plan(
-                folder_fd=folder_fd, listener_fd=listener.fileno(), label=label, uid=identity.uid, gid=identity.gid,
-                map_root=identity.separate, user_namespace=self.user_namespace, show=SHOWN + self.config.show,
-                hide=self.hide, log_bytes=self.config.log_bytes, probe=probe,
+                folder_fd=folder_fd,
+                listener_fd=listener.fileno(),
+                label=label,
+                uid=identity.uid,
+                gid=identity.gid,
+                map_root=identity.separate,
+                user_namespace=self.user_namespace,
+                show=SHOWN + self.config.show,
+                hide=self.hide,
+                log_bytes=self.config.log_bytes,
+                probe=probe,
             )
             done = await trio.run_process(
-                [sys.executable, "-I", "-S", "-c", BOOT, str(SOURCE)], stdin=plan.to_json().encode(), env={}, cwd="/",
-                pass_fds=(folder_fd, plan.listener_fd), capture_stdout=True, capture_stderr=True, check=False,
+                [sys.executable, "-I", "-S", "-c", BOOT, str(SOURCE)],
+                stdin=plan.to_json().encode(),
+                env={},
+                cwd="/",
+                pass_fds=(folder_fd, plan.listener_fd),
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
             )
         try:
             answer = json.loads(done.stdout)
@@ -122,5 +136,3 @@ class Launcher:
         if "error" in answer:
             raise CannotIsolate(answer["step"], answer["error"])
         return Helper(answer["pid"], answer["start_time"])
-
-

@@ -163,9 +163,7 @@ class ProcessRuntime:
                 sandbox = Sandbox(instance, folder, await self._launcher.launch(folder, instance))
                 self._watch(sandbox)
             resources = spec.resources if spec else room
-            in_cgroup = self._cgroups.put(
-                folder.path.name, sandbox.helper.pid, resources, self._config.pids_max
-            )
+            in_cgroup = self._cgroups.put(folder.path.name, sandbox.helper.pid, resources, self._config.pids_max)
             if spec is None:
                 await sandbox.stop(self._config.stop_grace_ms)
                 return
@@ -220,10 +218,17 @@ class ProcessRuntime:
             life = folder.life()
             if life.state == "running" and not folder.helper():
                 life = Life(state="exited", spec_digest=life.spec_digest, reason=GONE, restarts=life.restarts)
-            seen.append(Observed(
-                id=instance, state=InstanceState(life.state), spec_digest=life.spec_digest, exit_code=life.exit_code,
-                reason=life.reason, since_ms=life.since_ms, restarts=life.restarts,
-            ))
+            seen.append(
+                Observed(
+                    id=instance,
+                    state=InstanceState(life.state),
+                    spec_digest=life.spec_digest,
+                    exit_code=life.exit_code,
+                    reason=life.reason,
+                    since_ms=life.since_ms,
+                    restarts=life.restarts,
+                )
+            )
         return tuple(seen)
 
     def _sandbox(self, instance: InstanceId) -> Sandbox:

@@ -35,8 +35,11 @@ class Sandbox:
     async def start(self, spec: InstanceSpec, limits: dict[str, int], restarts: int) -> str:
         """Why it could not be started, in words for the tenant; empty when it runs."""
         start = {
-            "argv": spec.command + spec.args, "env": dict(spec.env), "limits": limits,
-            "spec_digest": spec.spec_digest, "restarts": restarts,
+            "argv": spec.command + spec.args,
+            "env": dict(spec.env),
+            "limits": limits,
+            "spec_digest": spec.spec_digest,
+            "restarts": restarts,
         }
         with in_memory(start) as fd:
             answer, _ = await ask(self.folder, {"op": "start"}, fd)

@@ -75,8 +75,13 @@ def restrict(target: str, *, read_only: bool, below: bool = True) -> None:
     flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (MOUNT_ATTR_RDONLY if read_only else 0)
     attr = _MountAttr(flags, 0, 0, 0)
     _call(
-        "syscall", ctypes.c_long(SYS_MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), target.encode(),
-        ctypes.c_uint(AT_RECURSIVE if below else 0), ctypes.byref(attr), ctypes.c_size_t(ctypes.sizeof(attr)),
+        "syscall",
+        ctypes.c_long(SYS_MOUNT_SETATTR),
+        ctypes.c_int(AT_FDCWD),
+        target.encode(),
+        ctypes.c_uint(AT_RECURSIVE if below else 0),
+        ctypes.byref(attr),
+        ctypes.c_size_t(ctypes.sizeof(attr)),
     )
 
 

@@ -129,9 +129,7 @@ def _become_tool(argv: tuple[str, ...], stdin: int, output: int) -> None:
 def route_everything_to_loopback() -> None:
     """`ip route replace local default dev lo`: the kernel then lets connections to anywhere begin, for the rules."""
     loopback = struct.pack("=HHI", 8, RTA_OIF, socket.if_nametoindex("lo"))
-    route = struct.pack(
-        "=BBBBBBBBI", socket.AF_INET, 0, 0, 0, RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, 0
-    )
+    route = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, 0)
     size = 16 + len(route) + len(loopback)
     header = struct.pack("=IHHII", size, RTM_NEWROUTE, NLM_F_REQUEST_ACK_CREATE_REPLACE, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:

@@ -55,10 +55,15 @@ class Workload:
         """Output goes to the given pipe. Returns why it could not be started, or nothing."""
         pid, reason = spawn(self.plan, start, stdin=None, output=output)
         self.pid = pid
-        self._record(Life(
-            state="failed" if reason else "running", reason=reason, since_ms=now_ms(),
-            spec_digest=start.spec_digest, restarts=start.restarts,
-        ))
+        self._record(
+            Life(
+                state="failed" if reason else "running",
+                reason=reason,
+                since_ms=now_ms(),
+                spec_digest=start.spec_digest,
+                restarts=start.restarts,
+            )
+        )
         return reason
 
     def ended(self, status: int) -> None:
