@@ -119,7 +119,8 @@ class Peers:
         """`handler(peer, params)` answers calls of `method`: an async function, or an async generator for a stream.
 
         It may raise `Refusal(code, message)`; a CodecError becomes `bad-request`; a PeerProtocolError drops the peer;
-        anything else becomes `internal`, is logged here and tells the peer nothing. `timeout_s` is for functions; a stream lives until its caller leaves.
+        anything else becomes `internal`, is logged here and tells the peer nothing. `timeout_s` is for functions; a
+        stream lives until its caller leaves.
         """
         self._service.add(
             method,
