@@ -170,7 +170,7 @@ async def test_everything_at_once(new_network: Callable[..., Network]) -> None:
     assert network.stop() == 0
 
 
-# --- what several of them do and see -----------------------------------------------------------------------------------
+# --- what several of them do and see --------------------------------------------------------------------------------
 
 
 def lose(network: Network, provider: str) -> None:

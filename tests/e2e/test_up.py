@@ -52,7 +52,7 @@ async def test_what_a_killed_one_leaves_is_swept_by_the_next(tmp_path: Path) -> 
     temporary = {"TMPDIR": str(tmp_path)}
     first = Process("up", environment=temporary)
     first.wait_ready()
-    (folder,) = tmp_path.iterdir()
+    (folder,) = entries(tmp_path)
     network = Network(folder)
     network.up = first
     await serve_web(network)
@@ -72,7 +72,11 @@ async def test_what_a_killed_one_leaves_is_swept_by_the_next(tmp_path: Path) -> 
     assert workloads(folder) == []
     assert list(processes_of(folder)) == []
     assert second.stop() == 0
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []
+
+
+def entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def _others(folder: Path, left: set[int]) -> list[str]:
