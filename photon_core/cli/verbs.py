@@ -49,9 +49,7 @@ SECTIONS: tuple[Section, ...] = (
         "For providers and validators: offer it, keep the ledger",
         (
             Verb("register", f"{_CLI}.provider:register_command", "Put a provider on chain."),
-            Verb(
-                "provider", f"{_CLI}.provider:provider_group", "Offer this machine: make, run, look at a provider."
-            ),
+            Verb("provider", f"{_CLI}.provider:provider_group", "Offer this machine: make, run, look at a provider."),
             Verb("node", f"{_CLI}.node:node_group", "Run a full node: it follows the chain and answers over HTTP."),
             Verb("validator", f"{_CLI}.node:validator_group", "Run a validator: a node with a vote."),
             Verb("genesis", f"{_CLI}.genesis:genesis_group", "Make a chain's genesis file, or look at one."),

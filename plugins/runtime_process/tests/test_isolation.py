@@ -41,7 +41,7 @@ async def test_photons_folders_are_not_there(kit: RuntimeKit, home: Path) -> Non
     secret = home / "key"
     secret.write_text(SECRET)
     secret.chmod(0o644)
-    home.chmod(0o755)  # noqa: ASYNC240 - once, in a test
+    home.chmod(0o755)
     async with inside(kit) as run:
         assert secret.read_text() == SECRET  # readable by anybody outside, so it is not a matter of modes
         assert (await run(f"cat {secret}")).exit_code != 0
