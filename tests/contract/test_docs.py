@@ -149,6 +149,13 @@ def test_commands_in_the_programs_own_texts_are_known() -> None:
     assert not wrong
 
 
+def test_every_variable_of_the_environment_is_described() -> None:
+    sources = [source.read_text() for room in ("cli", "plugins") for source in ROOT.glob(f"photon_core/{room}/**/*.py")]
+    read = {name for text in sources for name in re.findall(r'"(PHOTON_[A-Z_]+)"', text)}
+    page = (ROOT / "docs/operations.md").read_text()
+    assert {name for name in read if f"`{name}`" not in page} == set()
+
+
 def test_a_command_that_is_not_there_is_found() -> None:
     assert [words[:3] for words in commands("Type `photon key restore alice`.")] == [["key", "restore", "alice"]]
     assert problem(["key", "restore", "alice"])
