@@ -64,8 +64,9 @@ class FolderLock:
                 found=f"process {owner}" if owner else "",
                 remedy="Stop that process first, or name another folder: two would destroy each other's data.",
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # for people only; on a full disk the lock holds without it
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         if self._file >= 0:

@@ -68,12 +68,16 @@ class FramedFile:
         self._payload_bytes_max = payload_bytes_max
         self._remedy = remedy
         self._broken = False
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = -1
         try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._salt = self._open_head()
             self._marker = self._keyed(b"marker", 4)
             self.size = _START
             self._scan()
+        except OSError as error:  # what was begun of a new file is begun anew by the next try
+            self.close()
+            raise self._os_error("cannot be opened or made", error) from error
         except BaseException:
             self.close()
             raise

@@ -7,14 +7,17 @@ The file says the same in any order and layout, because what is hashed is the re
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Sequence
 from enum import IntEnum
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import tomli_w
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api import fields
+from photon_core.api.bech32m import encode_address
 from photon_core.api.chain import VALIDATORS_MAX, Header, Validator, ValidatorSet
 from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.fields import U64_MAX, Form, from_json, to_json
@@ -24,6 +27,8 @@ from photon_core.chain.certificates import validators_hash
 from photon_core.chain.codec import encode_record
 from photon_core.chain.files import write_atomically
 from photon_core.chain.hashing import ZERO_HASH, Domain, digest
+
+T = TypeVar("T")
 
 STATE_DEPTHS: Final = (16, 20)
 """Bits of a key's hash that choose its bucket: 2^16 buckets for up to a million records, 2^20 above."""
@@ -135,18 +140,32 @@ def make_genesis(
     state_depth: int = 16,
 ) -> Genesis:
     """A genesis with everything in its canonical order, checked."""
-    genesis = Genesis(
-        name=name,
-        time_ms=time_ms,
-        state_depth=state_depth,
-        allow=tuple(sorted(allow)),
-        parameters=tuple(sorted(parameters)),
-        rules=tuple(sorted(rules, key=lambda r: (r.kind, r.from_height))),
-        validators=tuple(sorted(validators, key=lambda v: v.key)),
-        accounts=tuple(sorted(accounts, key=lambda a: a.address)),
+    genesis = _in_order(
+        Genesis(
+            name=name,
+            time_ms=time_ms,
+            state_depth=state_depth,
+            allow=allow,
+            parameters=parameters,
+            rules=rules,
+            validators=validators,
+            accounts=accounts,
+        )
     )
     check_genesis(genesis)
     return genesis
+
+
+def _in_order(genesis: Genesis) -> Genesis:
+    """The same lists in the one order that they are hashed in."""
+    return evolve(
+        genesis,
+        allow=tuple(sorted(genesis.allow)),
+        parameters=tuple(sorted(genesis.parameters)),
+        rules=tuple(sorted(genesis.rules, key=lambda r: (r.kind, r.from_height))),
+        validators=tuple(sorted(genesis.validators, key=lambda v: v.key)),
+        accounts=tuple(sorted(genesis.accounts, key=lambda a: a.address)),
+    )
 
 
 def check_genesis(genesis: Genesis) -> None:
@@ -157,20 +176,24 @@ def check_genesis(genesis: Genesis) -> None:
     _check_unique("Genesis.parameters", [name for name, _ in genesis.parameters])
     _check_unique("Genesis.rules", [(r.kind, r.from_height) for r in genesis.rules])
     _check_unique("Genesis.validators", [v.key.hex() for v in genesis.validators])
-    _check_unique("Genesis.accounts", [a.address.hex() for a in genesis.accounts])
+    _check_unique("Genesis.accounts", [a.address for a in genesis.accounts], encode_address)
     for kind in (RuleKind.CONSENSUS, RuleKind.MARKET):
         if not any(r.kind is kind and r.from_height == 0 for r in genesis.rules):
             raise CodecError("Genesis.rules", f"a {kind.name.lower()} rule from height 0", "none")
-    if genesis.supply_uptn > SUPPLY_MAX:
-        raise CodecError("Genesis.accounts", f"at most {SUPPLY_MAX} uptn together", str(genesis.supply_uptn))
+    if not 0 < genesis.supply_uptn <= SUPPLY_MAX:
+        raise CodecError(
+            "Genesis.accounts", f"1 to {SUPPLY_MAX} uptn together, since none are made later", str(genesis.supply_uptn)
+        )
     if sum(v.power for v in genesis.validators) > U64_MAX:
         raise CodecError("Genesis.validators", f"a power of at most {U64_MAX} together", "more")
 
 
-def _check_unique(where: str, keys: list[str] | list[tuple[RuleKind, int]] | tuple[str, ...]) -> None:
-    ordered = sorted(set(keys))  # type: ignore[type-var]  # every list is of one type
-    if list(keys) != ordered:
-        raise CodecError(where, "ascending entries, each once", "another order, or one twice")
+def _check_unique(where: str, keys: Sequence[T], name: Callable[[T], str] = str) -> None:
+    for before, after in pairwise(keys):
+        if before == after:
+            raise CodecError(where, "each entry once", f"{name(after)} twice")
+        if before > after:  # type: ignore[operator]  # bytes, texts, or tuples of a kind and a height
+            raise CodecError(where, "entries in ascending order", f"{name(after)} after {name(before)}")
 
 
 def chain_id(genesis: Genesis) -> Hash:
@@ -205,7 +228,7 @@ def genesis_from_toml(text: str, where: str = "genesis") -> Genesis:
     try:
         body: dict[str, Any] = tomllib.loads(text)
         _tables_to_pairs(body)
-        genesis = from_json(Genesis, body, "genesis")
+        genesis = _in_order(from_json(Genesis, body, "genesis"))
         check_genesis(genesis)
     except tomllib.TOMLDecodeError as error:
         raise PhotonError(code="bad-genesis", what=f"not TOML: {error}", where=where, remedy=_REMEDY) from None

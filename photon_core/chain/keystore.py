@@ -201,7 +201,16 @@ def seed_of(words: str) -> bytes:
 
 def _box(passphrase: str, salt: bytes, cost: Cost) -> SecretBox:
     passes, memory_bytes = cost.limits
-    return SecretBox(argon2id.kdf(SecretBox.KEY_SIZE, passphrase.encode(), salt, passes, memory_bytes))
+    try:
+        return SecretBox(argon2id.kdf(SecretBox.KEY_SIZE, passphrase.encode(), salt, passes, memory_bytes))
+    except RuntimeError as error:  # PyNaCl's, which is a CryptoError too, as a wrong passphrase is
+        raise PhotonError(
+            code="no-memory",
+            what="the passphrase could not be stretched",
+            expected=f"{memory_bytes // 2**20} MiB of free memory, for a moment",
+            found=str(error),
+            remedy="Free memory or raise this process's limit, then try again.",
+        ) from None
 
 
 def _readable(info: KeyInfo) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,45 @@ def test_a_full_disk_undoes_the_append_and_room_lets_it_go_on(path: Path, monkey
     file.append(3, b"again")
     file.close()
     assert list(contents(path)) == [*PAYLOADS, b"again"]
+
+
+@contextmanager
+def file_bytes_max(limit: int) -> Iterator[None]:
+    """The kernel itself refuses to write further, in the middle of a write too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [0, 1, 31, 32, 40])
+def test_a_write_that_the_kernel_cuts_short_leaves_no_trace(path: Path, room: int) -> None:
+    file = opened(path)
+    with file_bytes_max(file.size + room), pytest.raises(PhotonError) as caught:
+        file.append(3, b"four" * 10)
+    assert caught.value.where == str(path)
+    file.append(3, b"later")
+    file.close()
+    assert list(contents(path)) == [*PAYLOADS, b"later"]
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_a_file_that_cannot_be_made_is_named_and_made_by_the_next_try(tmp_path: Path, room: int) -> None:
+    path = tmp_path / "new"
+    with file_bytes_max(room), pytest.raises(PhotonError) as caught:
+        opened(path)
+    assert (caught.value.where, caught.value.remedy != "") == (str(path), True)
+    file = opened(path)
+    file.append(0, b"one")
+    file.close()
+    assert list(contents(path)) == [b"one"]
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PhotonError, match="cannot be opened"):
+        opened(tmp_path / "nowhere" / "log")
 
 
 def test_after_a_failed_sync_nothing_more_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_every_change_is_another_chain() -> None:
         genesis(allow=()),
         genesis(parameters=()),
         genesis(validators=(validator(1),)),
-        genesis(accounts=()),
+        genesis(accounts=genesis().accounts[:1]),
     ]
     assert len({chain_id(g) for g in [genesis(), *others]}) == len(others) + 1
 
@@ -97,6 +97,8 @@ def test_a_rule_holds_from_its_height_on() -> None:
     [
         ({"state_depth": 17}, "state_depth"),
         ({"validators": (validator(1), validator(1))}, "validators"),
+        ({"accounts": (GenesisAccount(address=address(1), balance_uptn=5),) * 2}, "found photon1.* twice"),
+        ({"accounts": ()}, "none are made later, found 0"),
         ({"rules": (Rule(kind=RuleKind.MARKET, from_height=0, name="auction", version=1),)}, "consensus rule"),
         (
             {"accounts": tuple(GenesisAccount(address=address(n), balance_uptn=2**62) for n in (1, 2))},
@@ -107,6 +109,12 @@ def test_a_rule_holds_from_its_height_on() -> None:
 def test_what_no_chain_can_begin_with_is_refused(changes: dict[str, object], complaint: str) -> None:
     with pytest.raises(CodecError, match=complaint):
         genesis(**changes)
+
+
+def test_people_may_list_accounts_in_any_order() -> None:
+    head, *accounts = genesis_to_toml(genesis()).split("[[accounts]]\n")
+    shuffled = head + "".join(f"[[accounts]]\n{account}\n" for account in reversed(accounts))
+    assert chain_id(genesis_from_toml(shuffled)) == chain_id(genesis())
 
 
 def test_a_record_out_of_order_is_refused() -> None:

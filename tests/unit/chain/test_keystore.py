@@ -6,9 +6,11 @@ import json
 import stat
 from pathlib import Path
 
+import nacl.exceptions
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nacl.pwhash import argon2id
 
 from photon_core.api.errors import PhotonError
 from photon_core.chain import keys
@@ -46,6 +48,18 @@ def test_a_wrong_passphrase_is_refused(store: Keystore) -> None:
             store.unlock("alice", wrong)
         assert caught.value.code == "wrong-passphrase"
         assert wrong == "" or wrong not in str(caught.value)
+
+
+def test_too_little_memory_is_not_taken_for_a_wrong_passphrase(
+    store: Keystore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_arguments: object) -> bytes:
+        raise nacl.exceptions.RuntimeError("Unexpected failure in key derivation")
+
+    monkeypatch.setattr(argon2id, "kdf", exhausted)
+    with pytest.raises(PhotonError) as caught:
+        store.unlock("alice", "correct horse")
+    assert (caught.value.code, caught.value.expected) == ("no-memory", "64 MiB of free memory, for a moment")
 
 
 def test_name_purpose_and_address_need_no_passphrase(store: Keystore) -> None:
