@@ -48,15 +48,20 @@ class Ports:
 
 def reserve_ports(file: Path) -> Ports:
     """The ports of `file`, each replaced if it is taken; kept in `file` again."""
-    try:
-        before: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError):
-        before = {}
+    before = _kept(file)
     names = [f"{member.name}.{use}" for member in MEMBERS for use in _PORTS_OF[member.role]]
     with ExitStack() as stack:
         ports = {name: _reserve(before.get(name, 0), stack) for name in names}
         write_atomically(file, json.dumps(ports, indent=2).encode())
         return Ports(by_name=ports, reservation=stack.pop_all())
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _reserve(wanted: object, stack: ExitStack) -> int:
