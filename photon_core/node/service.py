@@ -34,7 +34,7 @@ from photon_core.plugins.rules import Rule as PluginRule
 
 from .api.app import make_app
 from .api.server import serve_api
-from .config import NodeSettings, RunInfo, clear_run_info, parse_peer, write_run_info
+from .config import CONFIG_FILE, NodeSettings, RunInfo, clear_run_info, parse_peer, write_run_info
 from .core import NodeCore
 from .driver import Driver
 from .feed import Feed
@@ -219,7 +219,7 @@ async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskSt
         transport.set_admission(_admit)
         nursery.start_soon(node.driver.peers.run)
         await nursery.start(node.driver.run)
-        node.addresses = tuple([await transport.listen(address) for address in setup.settings.listen])
+        node.addresses = tuple([await _listen(transport, address, setup) for address in setup.settings.listen])
         dial: dict[NodeKey, list[str]] = {}
         for peer, address in map(parse_peer, setup.settings.peers):
             dial.setdefault(peer, []).append(address)
@@ -254,6 +254,18 @@ def _dial(transport: Transport, peer: NodeKey, addresses: tuple[str, ...]) -> No
             where="[node] peers",
             what=f"{peer.hex()}@{', '.join(addresses)} cannot be dialled: {error}",
             remedy="`photon node status` of the peer prints the line to use",
+        ) from None
+
+
+async def _listen(transport: Transport, address: str, setup: NodeSetup) -> str:
+    try:
+        return await transport.listen(address)
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            code="cannot-listen",
+            what=f"peers cannot be listened for at {address!r}: {error}",
+            where=f"{setup.home / CONFIG_FILE} [node] listen",
+            remedy="Stop what uses the address, or name another in the form of the transport plugin.",
         ) from None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import trio
 from starlette.exceptions import HTTPException
@@ -87,7 +87,7 @@ def hex32(text: str, name: str) -> bytes:
 async def body(request: Request) -> bytes:
     """The whole body; 413 as soon as it is too large, 408 when it does not come."""
     read = bytearray()
-    chunks = cast(AsyncGenerator[bytes, None], request.stream())
+    chunks = request.stream()
     with trio.move_on_after(BODY_TIMEOUT_S) as waited:
         async with aclosing(chunks):
             async for chunk in chunks:
