@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from photon_core.plugins.selection import Choice
     from photon_core.sdl import Plan
 
-IMPORTED_ONCE = ("photon_core.node.service", "photon_core.provider.agent", "photon_core.tenant.keeper")
+IMPORTED_ONCE = (
+    "photon_core.node.service",
+    "photon_core.provider.agent",
+    "photon_core.tenant.keeper",
+    "photon_core.chain.keystore",
+    "photon_core.cli.tenancy",
+    "httpcore",  # which httpx imports when it is first used
+)
 """What the members run: imported before they are forked, so that it is imported once."""
 
 
