@@ -11,6 +11,7 @@ out for that moment.
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ MAP_BYTES_FIRST: Final = 2**30
 """Address space, not disk. Doubled whenever it is full."""
 KEY_BYTES_MAX: Final = 511
 """LMDB's."""
+FREE_BYTES_MIN: Final = 2**20
+"""With less than a batch's pages left, whatever a write fails with is the full disk."""
 SCAN_CHUNK: Final = 1000
 """Records read in one go: a scan holds no transaction between, which would keep old pages and the map from growing."""
 _FORMAT: Final = b"1"
@@ -133,6 +136,8 @@ class StateStore:
     # --- opening -----------------------------------------------------------------------------------------------------
 
     def _open(self, map_bytes: int) -> None:
+        if self._is_full():  # LMDB maps a file that it has not filled yet: no room for a page ends the process (SIGBUS)
+            raise self._error("disk-full", "cannot be opened: there is no room left", remedy="Make room on this disk.")
         with self._reporting():
             self._environment = lmdb.open(str(self._folder), map_size=map_bytes, max_dbs=len(_TABLES), mode=0o600)
             self._check_length()
@@ -227,13 +232,21 @@ class StateStore:
             raise
         except (lmdb.Error, OSError) as error:
             text = str(error)
-            if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
+            if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text or self._is_full():
                 what = f"cannot be written: {text}"
                 raise self._error("disk-full", what, remedy="Make room on this disk.") from error
             if isinstance(error, _DAMAGE):
                 what = f"is no state store, or a damaged one: {text}"
                 raise self._error("corrupt-folder", what, remedy=_REMEDY) from error
             raise self._error("disk-error", text, remedy="Look at the disk and the folder's permissions.") from error
+
+    def _is_full(self) -> bool:
+        """LMDB calls a write that a full disk cut short an I/O error."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < FREE_BYTES_MIN
 
     def _error(self, code: str, what: str, expected: str = "", found: str = "", remedy: str = "") -> PhotonError:
         where = str(self._folder)

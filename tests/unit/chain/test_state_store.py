@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -97,6 +100,46 @@ def test_the_map_grows_when_it_is_full_also_under_readers(tmp_path: Path) -> Non
     assert store.height == 19
     assert store.get(bytes([1])) == bytes(100_000)
     store.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk], check=False).returncode:
+        pytest.skip("needs to mount a small disk, which root may")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.root
+def test_on_a_full_disk_a_batch_fails_whole_and_room_lets_it_go_on(small_disk: Path) -> None:
+    store = StateStore(small_disk / "state", CHAIN)
+    balloon = small_disk / "balloon"
+    balloon.write_bytes(bytes(2**20))
+    batch = tuple((b"A%d" % n, bytes(400)) for n in range(100))
+    heights = count()
+    with pytest.raises(PhotonError) as caught:
+        while store.put([BlockResult(height=next(heights), changes=batch, receipts=bytes(20_000))]) is None:
+            pass
+    height = next(heights) - 1
+    assert (caught.value.code, caught.value.where) == ("disk-full", str(small_disk / "state"))
+    assert store.height == height - 1
+    assert store.receipts(height) is None
+    balloon.unlink()
+    store.put([BlockResult(height=height, changes=batch)])
+    store.close()
+
+
+@pytest.mark.root
+def test_a_store_is_not_made_on_a_full_disk(small_disk: Path) -> None:
+    """LMDB would be ended by SIGBUS at its first touch of the page that there is no room for."""
+    with (small_disk / "balloon").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    with pytest.raises(PhotonError, match="no room") as caught:
+        StateStore(small_disk / "state", CHAIN)
+    assert caught.value.code == "disk-full"
 
 
 def test_another_chains_folder_is_refused(tmp_path: Path) -> None:
