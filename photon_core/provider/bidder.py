@@ -1,7 +1,8 @@
 """Watches the open orders: each is judged when it appears and again when something changed, and bid on when it fits.
 
-One bid at a time, since each changes what is free and what can be spent: the inventory counts a bid from the moment it
-is sent. Why there is none is kept for the newest orders, for `photon provider status` and for tenants who ask.
+Orders are judged one by one, since each bid changes what is free and what can be spent: the inventory counts a bid from
+the moment it is decided. Those of one round are sent together. Why there is no bid is kept for the newest orders, for
+`photon provider status` and for tenants who ask.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from photon_core.api.ids import OrderId
 from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.exchange.messages import CreateBid
 from photon_core.node.account import TransactionRefused
-from photon_core.node.views import OrderDetail
 from photon_core.peers.methods import Decision, Verdict
 
 from .bidding import Bidder, NoBid, Offer, Why, decide
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 REASON_BYTES_MAX = 400
 """As long as `Decision` carries."""
+BIDS_PER_TRANSACTION = 16
+"""A quarter of what a transaction may hold; more orders at once than that are rare, and refused together is dear."""
 REASONS_MAX = 100
 """Of the newest orders, open or over: what an operator or tenant asks about is recent."""
 
@@ -54,6 +56,7 @@ class BidDesk:
         for order in gone:
             del self._sent[order]
         balance_uptn = view.balance_uptn
+        offers: list[tuple[OrderId, Offer]] = []
         for detail in view.orders:
             order = detail.order.id
             if order in self._sent or order in seen:
@@ -62,12 +65,14 @@ class BidDesk:
             verdict = self._refused.get(order) or decide(
                 detail, bidder, self.stock(view, capacity), self._parts.pricing
             )
-            why = await self._bid(detail, verdict) if isinstance(verdict, Offer) else verdict
-            if why is None:
-                self.reasons.pop(order, None)
-                balance_uptn -= detail.order.collateral_uptn
-            else:
-                self._keep(order, why)
+            if isinstance(verdict, NoBid):
+                self._keep(order, verdict)
+                continue
+            self._sent[order] = detail.group.spec.units
+            balance_uptn -= detail.order.collateral_uptn
+            offers.append((order, verdict))
+        for start in range(0, len(offers), BIDS_PER_TRANSACTION):
+            await self._bid(offers[start : start + BIDS_PER_TRANSACTION])
 
     def decision(self, order: OrderId, view: ChainView) -> Decision:
         """For whoever asks why there is no bid."""
@@ -95,19 +100,31 @@ class BidDesk:
             max_collateral_uptn=options.max_collateral_uptn,
         )
 
-    async def _bid(self, detail: OrderDetail, offer: Offer) -> NoBid | None:
-        """None when the chain has it."""
-        order = detail.order.id
-        self._sent[order] = detail.group.spec.units
+    async def _bid(self, offers: list[tuple[OrderId, Offer]]) -> None:
+        """All in one transaction, which is one block's wait: windows are short. Refused together, they are sent one by
+        one, so that one order which has just closed costs no other its bid.
+        """
+        bids = [CreateBid(order=order, price=offer.price) for order, offer in offers]
         try:
-            await self._parts.sender.send(CreateBid(order=order, price=offer.price))
+            await self._parts.sender.send(*bids)
         except TransactionRefused as refusal:
+            if len(offers) > 1:
+                for offer in offers:
+                    await self._bid([offer])
+                return
+            ((order, _),) = offers
             log.info("no bid on %s: the chain refused it: %s", order, refusal.what)
-            del self._sent[order]
-            self._refused[order] = NoBid(why=Why.REFUSED, reason=refusal.what[:400])
-            return self._refused[order]
+            self._refused[order] = self._unsent(order, refusal)
         except PhotonError as error:  # the node is away: judged again in the next round
-            del self._sent[order]
-            return NoBid(why=Why.REFUSED, reason=error.what[:400])
-        log.info("bid %s on order %s", offer.price, order)
-        return None
+            for order, _ in offers:
+                self._unsent(order, error)
+        else:
+            for bid in bids:
+                log.info("bid %s on order %s", bid.price, bid.order)
+                self.reasons.pop(bid.order, None)
+
+    def _unsent(self, order: OrderId, error: PhotonError) -> NoBid:
+        del self._sent[order]
+        why = NoBid(why=Why.REFUSED, reason=error.what[:REASON_BYTES_MAX])
+        self._keep(order, why)
+        return why

@@ -259,7 +259,7 @@ def make_parts(chain, clock, runtime, tmp_path):
 
 @pytest.fixture
 def until():
-    """To `await until(agent, condition)`: it rings whenever something happens; the condition is asked then."""
+    """Waits for a condition of two arguments, agent and what to ask; asked again whenever the agent rings."""
 
     async def wait(agent: Agent, condition: Callable[[], object]) -> None:
         sleeper = agent.bell.sleeper()
