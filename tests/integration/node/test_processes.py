@@ -206,6 +206,7 @@ def refused(folder: Folder, *arguments: str) -> tuple[int, dict[str, str]]:
     return done.returncode, error
 
 
+@pytest.mark.slow
 def test_a_start_that_cannot_be_says_why(pair: Pair, tmp_path: Path) -> None:
     code, error = refused(pair.validator)
     assert (code, error["code"]) == (2, "no-genesis")
@@ -251,6 +252,7 @@ def test_a_start_that_cannot_be_says_why(pair: Pair, tmp_path: Path) -> None:
     assert not (pair.validator.home / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_node_with_a_reason_and_the_next_start_goes_on(pair: Pair) -> None:
     pair.validator.start("--genesis", str(pair.genesis))
     pair.validator.stop(signal.SIGTERM)
