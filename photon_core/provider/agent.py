@@ -30,6 +30,7 @@ from photon_core.node.config import RunInfo, clear_run_info, write_run_info
 from photon_core.peers import Peers
 from photon_core.plugins import PluginManager
 
+from .chain import ChainView
 from .config import ProviderConfig, ProviderSettings
 from .driver import Agent
 from .gateway import Gateway
@@ -102,6 +103,8 @@ async def run_agent(
             write_run_info(config.home, RunInfo(pid=os.getpid(), node_key=keys.node.public.hex(), addresses=addresses))
             try:
                 await announce(agent, config.settings, keys.node.public, addresses)
+                if agent.view is not None and (poor := funding_problem(agent.view, config.settings)):
+                    log.warning("%s", poor)
                 nursery.start_soon(keep_written, agent, config.folder)
                 http_port = agent.fabric.http_port if agent.fabric else 0
                 task_status.started(RunningAgent(agent=agent, addresses=addresses, http_port=http_port))
@@ -170,11 +173,26 @@ async def _stop_workloads(runtime: Runtime) -> None:
 
 
 async def _chain_id(node: NodeClient) -> Hash:
+    told = False
     while True:
         try:
             return (await node.status()).chain_id
-        except NodeUnreachable:
+        except NodeUnreachable as error:
+            if not told:
+                told = True
+                log.warning("waiting for the node: %s (start it, or name another one in config.toml)", error.what)
             await trio.sleep(NODE_RETRY_S)
+
+
+def funding_problem(view: ChainView, settings: ProviderSettings) -> str:
+    """Why this operator cannot bid whatever the order; empty when it can."""
+    if view.balance_uptn > settings.reserve_uptn:
+        return ""
+    operator = encode_address(view.provider.operator)
+    return (
+        f"the operator {operator} has {view.balance_uptn} uptn, and {settings.reserve_uptn} are kept for fees: no bid "
+        f"can be made. Pay it: photon tx transfer {operator} AMOUNT"
+    )
 
 
 def _raise_descriptor_limit() -> None:

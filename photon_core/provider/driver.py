@@ -90,6 +90,7 @@ class Agent:
         self.capacity = NOTHING
         self.problem = ""
         """Why the last pass could not see everything; empty while all is well."""
+        self._told = ""
         self._state = State(chain_id=parts.chain_id)
         self._state_lock = trio.Lock()
         self.fabric: Fabric | None = None
@@ -119,7 +120,7 @@ class Agent:
             self.executor = RuntimeExecutor(parts.runtime, self.fabric, nursery, parts.now_ms, self.bell.ring)
             self.envoy = Envoy(parts.sender, nursery, parts.now_ms, self.bell.ring)
             while not await self._look_at_chain() and self.view is None:
-                log.warning("waiting for the node: %s", self.problem)
+                self._tell_problem()
                 await trio.sleep(WAIT_FOR_NODE_S)
             nursery.start_soon(self._reconcile)
             nursery.start_soon(self._bids)
@@ -185,6 +186,7 @@ class Agent:
         if self.view is None:
             return None
         await self._look_at_runtime()
+        self._tell_problem()
         await self._load_sections(self.view)
         plan = reconcile.plan(await self._situation(self.view, fresh), self._policy(self.view))
         self.memory, self.judgements = dict(plan.memory), dict(plan.judgements)
@@ -214,6 +216,16 @@ class Agent:
         if not fresh:
             self.problem = view.status.halted or f"the node is at height {view.height}, behind {self._state.mark}"
         return fresh
+
+    def _tell_problem(self) -> None:
+        """To the operator's terminal: when it begins, when it is another one, and when it is over."""
+        if self.problem == self._told:
+            return
+        if self.problem:
+            log.warning("%s; nothing is removed meanwhile, and what runs is kept running", self.problem)
+        else:
+            log.warning("all is well again after: %s", self._told)
+        self._told = self.problem
 
     async def _look_at_runtime(self) -> None:
         try:

@@ -86,8 +86,7 @@ class HttpIngress:
         data = bytearray()
         with trio.move_on_after(self._limits.head_timeout_s) as patience:
             while (end := data.find(END)) < 0:
-                if len(data) > self._limits.head_bytes_max:
-                    raise BadRequest(431, f"more than {self._limits.head_bytes_max} bytes of head")
+                self._check_size(len(data))
                 chunk = await receive(connection, 8192)
                 if not chunk:
                     if data:
@@ -96,7 +95,13 @@ class HttpIngress:
                 data += chunk
         if patience.cancelled_caught:
             raise BadRequest(408, "the head did not come in time")
+        self._check_size(end)
         return bytes(data[: end + len(END)]), bytes(data[end + len(END) :])
+
+    def _check_size(self, head_bytes: int) -> None:
+        """Before more is read, and again of what came with its end in one piece."""
+        if head_bytes > self._limits.head_bytes_max:
+            raise BadRequest(431, f"more than {self._limits.head_bytes_max} bytes of head")
 
     async def _answer(self, connection: socket.socket, refusal: BadRequest) -> None:
         with trio.move_on_after(self._limits.connect_timeout_s):

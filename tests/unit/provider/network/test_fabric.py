@@ -374,3 +374,10 @@ async def test_port_of_a_service_and_of_its_peer_is_warned_of_before_anything_ru
     await fabric.wire(network_of(lease, section))
     assert fabric.contested(lease) == {}
     assert not any("redirected" in note for note in fabric.notes(lease))
+
+
+async def test_head_over_the_limit_is_refused_even_when_it_comes_in_one_piece_with_its_end(fabric, lease, section):
+    await fabric.wire(network_of(lease, section))
+    for count in (LIMITS.head_bytes_max, 2 * LIMITS.head_bytes_max):
+        answer = await get(fabric, "web.17-0-1.photon.internal", b"X: " + count * b"x" + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 431")
