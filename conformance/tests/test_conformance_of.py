@@ -10,7 +10,6 @@ from photon_core.api.plugin import NoConfig, PluginRecord
 from photon_core.testing.checks.clauses import AnyClause, AnySubject, Clause, NotApplicable, Subject
 from photon_core.testing.checks.plugin import CLAUSES, clauses_of
 
-
 RECORD = PluginRecord[object, object](name="made_up", summary="made up here", factory=lambda context: context)
 SUMMARY = next(clause for clause in CLAUSES if clause.id == "plugin.summary")
 
