@@ -37,7 +37,7 @@ from photon_core.api.fields import describe
 from photon_core.chain.hashing import Domain
 from photon_core.exchange import events, messages, records
 from photon_core.exchange.parameters import Parameters, development
-from photon_core.node.api.app import ROUTES
+from photon_core.node.http.app import ROUTES
 from tools.formats_examples import Example, all_examples
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -136,7 +136,7 @@ def _routes() -> str:
     for route in ROUTES:
         method = "POST" if "POST" in (route.methods or ()) else "GET"
         path = re.sub(r"{(\w+)(:\w+)?}", r"{\1}", route.path)
-        place = f"photon_core/node/api/{route.endpoint.__module__.rpartition('.')[2]}.py"
+        place = f"photon_core/node/http/{route.endpoint.__module__.rpartition('.')[2]}.py"
         rows.append((f"`{method} {path}`", f"`{place}`"))
     return _table(("request", "answered in"), rows)
 

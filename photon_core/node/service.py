@@ -32,19 +32,19 @@ from photon_core.peers.requests import Peers
 from photon_core.plugins import PluginManager
 from photon_core.plugins.rules import Rule as PluginRule
 
-from .api.app import make_app
-from .api.server import serve_api
 from .config import CONFIG_FILE, NodeSettings, RunInfo, clear_run_info, parse_peer, write_run_info
 from .core import NodeCore
 from .driver import Driver
 from .feed import Feed
+from .http.app import make_app
+from .http.server import serve_api
 from .observers import Observers
 from .signer import Signer
 from .storage import Storage
 from .views import BlockDetail, BlockEvents, NodeStatus, Submitted
 
 if TYPE_CHECKING:
-    from photon_core.node.api.surface import NodeSurface
+    from photon_core.node.http.surface import NodeSurface
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from photon_core.exchange.messages import MESSAGE, MESSAGES
 from photon_core.manifest.sections import decode_section, encode_section, mismatches
 from photon_core.manifest.versions import Manifest, inconsistencies
 from photon_core.node import blocksync, config, gossip, views
-from photon_core.node.api.app import ROUTES
+from photon_core.node.http.app import ROUTES
 from photon_core.peers import authorization, methods, wire
 from photon_core.provider import state
 from photon_core.provider.config import ProviderSettings, provider_settings

@@ -18,9 +18,9 @@ from photon_core.exchange.events import Outcome, Transferred
 from photon_core.exchange.messages import CreateBid, CreateDeployment, RegisterProvider
 from photon_core.exchange.records import UPTN_PER_PTN as PTN
 from photon_core.exchange.records import GroupSpec
-from photon_core.node.api import app as app_module
-from photon_core.node.api import request as request_module
 from photon_core.node.client import NodeClient
+from photon_core.node.http import app as app_module
+from photon_core.node.http import request as request_module
 from photon_core.node.views import BlockEvents, Submitted
 from photon_core.testing.live_node import CONSENSUS, POOR, RICH, LiveChain, transfer
 

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from photon_core.api.errors import UsageError
-from photon_core.node.api import connections, request, server, stream
+from photon_core.node.http import connections, request, server, stream
 
 SHORT_S = 0.2
 SOON_S = 20.0

@@ -1,1 +1,0 @@
-"""A node's HTTP API: one file for each room of it, `app.py` for what they share."""
