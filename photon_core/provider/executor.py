@@ -1,4 +1,4 @@
-"""Carries out what the planner wants of runtime and network: one action per lease at a time, leases side by side.
+"""The agent's executor, of actions on runtime and network: one per lease at a time, leases side by side.
 
 What fails is that lease's trouble: remembered with the time of the next try, told to operator and tenant, and nobody
 else's concern. A pull that takes minutes keeps one lease busy and delays nothing.

@@ -84,7 +84,10 @@ class Gateway:
 
     async def logs(self, caller: NodeKey, params: Any) -> AsyncIterator[Plain]:
         request = _read(LogsRequest, params)
-        await self._admit(caller, request.authorization, request.lease, Scope.LOGS)
+        detail = await self._admit(caller, request.authorization, request.lease, Scope.LOGS)
+        if detail.lease.state is not LeaseState.ACTIVE:
+            state = detail.lease.state.name.lower()
+            raise Refusal(RefusalCode.LEASE_CLOSED, f"lease {request.lease} is {state}, and its logs go with it")
         instances = self._instances(request)
         if self._followers[request.lease] >= FOLLOWERS_PER_LEASE_MAX:
             raise Refusal(RefusalCode.BUSY, f"{FOLLOWERS_PER_LEASE_MAX} others read this lease's logs")

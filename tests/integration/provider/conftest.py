@@ -19,7 +19,7 @@ from harness import Network  # noqa: E402 - found by what the loop adds
 
 PARAMETERS = {
     "bidding_window_ms": 1_500,  # a busy machine's agents bid late
-    "fault_timeout_ms": 12_000,  # long enough to look at a fault, short enough to wait for its end
+    "fault_timeout_ms": 15_000,  # long enough to look at a fault, short enough to wait for its end
     "manifest_timeout_ms": 8_000,
     "start_timeout_ms": 6_000,  # half of it is how long an agent waits for a declared port
 }

@@ -8,9 +8,10 @@ from photon_core.api.ids import InstanceId
 from photon_core.api.runtime import InstanceState, Observed, RuntimeFailure
 from photon_core.exchange.messages import CloseLease
 from photon_core.exchange.records import LeaseState, LeaseStatus
+from photon_core.provider import driver as driver_module
 from photon_core.provider.chain import NotRegistered
 from photon_core.provider.driver import Agent
-from photon_core.provider.state import State, save
+from photon_core.provider.state import State, load, save
 from photon_core.testing.exchange import address
 
 
@@ -181,3 +182,64 @@ async def test_operator_who_closes_by_hand_finds_the_workload_gone(agent, runtim
     await agent.parts.sender.send(CloseLease(lease=serving))
     await until(agent, lambda: on_chain(chain, serving).state is LeaseState.CLOSED)
     assert not [i for i in runtime.instances if i.lease == serving]
+
+
+async def test_sandbox_that_ends_while_it_is_probed_ends_nothing_else(
+    agent, runtime, serving, monkeypatch, until, chain
+):
+    """The engine says so in its own words: `namespace` fails, and only this workload's port counts as closed."""
+    asked, real = trio.Event(), runtime.namespace
+
+    async def namespace(instance):
+        if instance.service == "web" and not asked.is_set():
+            asked.set()
+            raise RuntimeFailure(what="the sandbox has ended")
+        return await real(instance)
+
+    await agent.fabric.refresh()
+    monkeypatch.setattr(agent.fabric, "_networks", Networks(namespace))
+    assert await agent.fabric.probe(InstanceId(serving, "web", 0), (8080,), 1.0) == (8080,)
+    assert await agent.fabric.probe(InstanceId(serving, "web", 0), (8080,), 1.0) == ()
+
+
+class Networks:
+    def __init__(self, namespace):
+        self.namespace = namespace
+
+
+async def test_bug_in_one_pass_is_told_and_the_next_pass_goes_on(
+    agent, runtime, serving, monkeypatch, until, chain, caplog
+):
+    monkeypatch.setattr(driver_module, "FAILED_AGAIN_S", 0.01)
+    runtime.deaf = ZeroDivisionError("nobody thought of this")
+    agent.bell.ring()
+    await until(agent, lambda: "nobody thought of this" in agent.problem)
+    assert any(record.exc_info for record in caplog.records), "with its traceback"
+    runtime.deaf = None
+    await until(agent, lambda: agent.problem == "")
+    assert agent.judgements[serving].status is LeaseStatus.SERVING
+
+
+async def test_full_disk_is_a_problem_that_is_told_and_ends_nothing(
+    agent, runtime, tenant, win, monkeypatch, until, chain
+):
+    lease = await win()
+    await agent.take_section(lease, tenant.held())
+    real = driver_module.save
+
+    def full(_path, _state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(driver_module, "save", full)
+    monkeypatch.setattr(agent.store, "leases", lambda: full(None, None))
+    chain.world.block(1)
+    agent.bell.ring()
+    await until(agent, lambda: "No space left on device" in agent.problem)
+    await until(agent, lambda: len(runtime.instances) == 2)
+    await serve(agent, runtime, until, lease)
+    await until(agent, lambda: on_chain(chain, lease).status is LeaseStatus.SERVING)
+    monkeypatch.undo()
+    assert driver_module.save is real
+    agent.bell.ring()
+    await until(agent, lambda: agent.problem == "")
+    assert load(agent.parts.folder / "state.json", chain.chain_id).mark == agent._state.mark

@@ -254,6 +254,14 @@ async def test_logs_come_with_their_service_and_no_more_lines_than_asked_for(cal
     assert await caller.refusal(Method.LOGS, unknown) == "unknown-service"
 
 
+async def test_logs_of_a_lease_that_is_over_are_refused_as_such(caller, logged, tenant, chain, until, agent):
+    """And not as one that waits for its manifest, which the agent has forgotten by then."""
+    await tenant.close(logged)
+    await until(agent, lambda: chain.world.exchange.ledger.lease(logged).state is LeaseState.CLOSED)
+    request = LogsRequest(authorization=caller.paper(tenant.key), lease=logged)
+    assert await caller.refusal(Method.LOGS, request) == "lease-closed"
+
+
 async def test_before_the_manifest_there_are_no_logs_and_it_says_so(caller, win, tenant):
     request = LogsRequest(authorization=caller.paper(tenant.key), lease=await win())
     assert await caller.refusal(Method.LOGS, request) == "no-manifest"
