@@ -183,17 +183,14 @@ def make_base(base: Path) -> None:
         unfinished = base.with_name(base.name + ".unfinished")
         remove_tree(unfinished)
         sources = apt_sources()
-        mirror = [line.split()[1] for line in sources if line.split()[2] == SUITE][
-            :1
-        ]  # none: debootstrap knows its own
+        mirrors = [line.split()[1] for line in sources if line.split()[2] == SUITE]
         log = base.with_name(base.name + ".log")
+        # Without a mirror of the host's own, debootstrap knows one.
+        debootstrap = ["debootstrap", "--variant=minbase", SUITE, str(unfinished), *mirrors[:1]]
         with log.open("w") as output:
-            command = ["debootstrap", "--variant=minbase", SUITE, str(unfinished), *mirror]
-            if (
-                subprocess.run(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False).returncode
-                != 0
-            ):
-                raise Refusal(f"debootstrap failed; see {log}")
+            made = subprocess.run(debootstrap, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False)
+        if made.returncode != 0:
+            raise Refusal(f"debootstrap failed; see {log}")
         if sources:
             (unfinished / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
         (unfinished / "etc/apt/apt.conf.d/99host").write_text(apt_settings())
