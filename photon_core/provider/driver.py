@@ -20,8 +20,8 @@ Cancelling `run` stops the agent and leaves all workloads as they are; the next 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import TypeVar, cast
 
 import trio
@@ -46,6 +46,7 @@ from .manifests import Held, SectionStore
 from .network.claims import Claims
 from .network.fabric import Fabric
 from .parts import AgentParts
+from .problems import Problems, Source
 from .reconcile import Apply, ForgetSection, Judgement, Plan, Policy, Remove, Situation
 from .state import State, load, save
 from .wakeup import Bell
@@ -61,6 +62,8 @@ PASS_GAP_S = 0.03
 """Between passes: a busy chain rings the bell for each block."""
 PROBE_TIMEOUT_S = 1.0
 WATCH_AGAIN_S = 1.0
+FAILED_AGAIN_S = 3.0
+"""After a pass that failed: whatever rings meanwhile, a bug is not met again in a tight loop."""
 WAIT_FOR_NODE_S = 1.0
 _CONCERNS = (
     exchange_events.OrderOpened,
@@ -88,10 +91,10 @@ class Agent:
         self.memory: dict[InstanceId, Memory] = {}
         self.observed: tuple[Observed, ...] | None = None
         self.capacity = NOTHING
-        self.problem = ""
-        """Why the last pass could not see everything; empty while all is well."""
-        self._told = ""
+        self.problems = Problems()
+        self._disk_problem = ""
         self._state = State(chain_id=parts.chain_id)
+        self._unsaved = False
         self._state_lock = trio.Lock()
         self.fabric: Fabric | None = None
         self.executor: RuntimeExecutor | None = None
@@ -120,7 +123,7 @@ class Agent:
             self.executor = RuntimeExecutor(parts.runtime, self.fabric, nursery, parts.now_ms, self.bell.ring)
             self.envoy = Envoy(parts.sender, nursery, parts.now_ms, self.bell.ring)
             while not await self._look_at_chain() and self.view is None:
-                self._tell_problem()
+                self.problems.tell()
                 await trio.sleep(WAIT_FOR_NODE_S)
             nursery.start_soon(self._reconcile)
             nursery.start_soon(self._bids)
@@ -128,12 +131,17 @@ class Agent:
             nursery.start_soon(self._watch_runtime)
             task_status.started()
 
+    @property
+    def problem(self) -> str:
+        """Why the last pass could not see or do everything; empty while all is well."""
+        return str(self.problems)
+
     # --- loops --------------------------------------------------------------------------------------------------------
 
     async def _reconcile(self) -> None:
         sleeper = self.bell.sleeper()
         while True:
-            await self.look_and_act()
+            await self._contained(Source.ROUND, self.look_and_act)
             starting = any(
                 health.phase in (InstancePhase.STARTING, InstancePhase.PREPARING, InstancePhase.WAITING)
                 for judgement in self.judgements.values()
@@ -145,14 +153,32 @@ class Agent:
     async def _bids(self) -> None:
         sleeper = self.bell.sleeper()
         while True:
-            if await self._look_at_chain() and self.view is not None:  # of its own: an order's window may be short
-                try:
-                    self.capacity = await self.parts.runtime.capacity()
-                    await self.desk.look(self.view, self.capacity)
-                except RuntimeFailure as failure:
-                    self.problem = failure.what
+            await self._contained(Source.BIDS, self._look_at_orders)
             await sleeper.wait(LOOK_EVERY_S)
             await trio.sleep(PASS_GAP_S)
+
+    async def _look_at_orders(self) -> None:
+        if await self._look_at_chain() and self.view is not None:  # of its own: an order's window may be short
+            self.capacity = await self.parts.runtime.capacity()
+            await self.desk.look(self.view, self.capacity)
+
+    async def _contained(self, source: Source, look: Callable[[], Awaitable[object]]) -> None:
+        """One round of a loop. A bug in it, ours or a plugin's, is told and met again later: it must not end the agent,
+        since all leases would end with it.
+        """
+        before = self.problems.of(source)
+        try:
+            await look()
+            self.problems.put(source, "")
+        except RuntimeFailure as failure:
+            self.problems.put(source, failure.what)
+        except Exception as error:
+            what = f"looking failed: {type(error).__name__}: {error} (the agent's log has more)"
+            self.problems.put(source, what)
+            if what != before:
+                log.exception("a round failed; the next one begins in %s s", FAILED_AGAIN_S)
+            await trio.sleep(FAILED_AGAIN_S)
+        self.problems.tell()
 
     async def _watch_chain(self) -> None:
         assert self.view is not None
@@ -185,8 +211,10 @@ class Agent:
         fresh = await self._look_at_chain()
         if self.view is None:
             return None
+        self._disk_problem = ""
+        if self._unsaved:
+            await self._save()
         await self._look_at_runtime()
-        self._tell_problem()
         await self._load_sections(self.view)
         plan = reconcile.plan(await self._situation(self.view, fresh), self._policy(self.view))
         self.memory, self.judgements = dict(plan.memory), dict(plan.judgements)
@@ -194,6 +222,7 @@ class Agent:
             await self._tidy(self.view)
         for action in plan.actions:
             await self._begin(action)
+        self.problems.put(Source.DISK, self._disk_problem)
         return plan
 
     async def _look_at_chain(self) -> bool:
@@ -204,45 +233,38 @@ class Agent:
         except (WrongChain, NotRegistered):
             if self.view is None:
                 raise
-            self.problem = "the node answers for another chain, or has lost this one"
+            self.problems.put(Source.CHAIN, "the node answers for another chain, or has lost this one")
             return False
         except PhotonError as error:
-            self.problem = error.what
+            self.problems.put(Source.CHAIN, error.what)
             return False
         if self.view is not None and view.height < self.view.height:
             return self.view.is_fresh(self._state.mark)  # another task has looked meanwhile
-        self.view, self.problem = view, ""
+        self.view = view
         fresh = view.is_fresh(self._state.mark)
-        if not fresh:
-            self.problem = view.status.halted or f"the node is at height {view.height}, behind {self._state.mark}"
+        behind = view.status.halted or f"the node is at height {view.height}, behind {self._state.mark}"
+        self.problems.put(Source.CHAIN, "" if fresh else behind)
         return fresh
-
-    def _tell_problem(self) -> None:
-        """To the operator's terminal: when it begins, when it is another one, and when it is over."""
-        if self.problem == self._told:
-            return
-        if self.problem:
-            log.warning("%s; nothing is removed meanwhile, and what runs is kept running", self.problem)
-        else:
-            log.warning("all is well again after: %s", self._told)
-        self._told = self.problem
 
     async def _look_at_runtime(self) -> None:
         try:
             self.observed = await self.parts.runtime.observe()
             if self.fabric is not None:
                 await self.fabric.refresh()
+            self.problems.put(Source.RUNTIME, "")
         except RuntimeFailure as failure:
-            self.observed, self.problem = None, failure.what
+            self.observed = None
+            self.problems.put(Source.RUNTIME, failure.what)
 
     async def _load_sections(self, view: ChainView) -> None:
         """What an earlier run of the agent was given."""
         for detail in view.leases:
             lease = detail.lease.id
             if detail.lease.state is LeaseState.ACTIVE and lease not in self.held:
-                held = await trio.to_thread.run_sync(self.store.get, lease, self.parts.chain_id, detail.group.spec)
-                if held is not None:
-                    self.held[lease] = held
+                with self._on_disk():
+                    held = await trio.to_thread.run_sync(self.store.get, lease, self.parts.chain_id, detail.group.spec)
+                    if held is not None:
+                        self.held[lease] = held
 
     async def _situation(self, view: ChainView, fresh: bool) -> Situation:
         assert self.executor is not None
@@ -304,7 +326,8 @@ class Agent:
                 self.executor.begin(action)
             case ForgetSection(lease=lease):
                 self.held.pop(lease, None)
-                await trio.to_thread.run_sync(self.store.forget, lease)
+                with self._on_disk():
+                    await trio.to_thread.run_sync(self.store.forget, lease)
             case _:
                 self.envoy.begin(action)
 
@@ -316,9 +339,10 @@ class Agent:
         self.envoy.forget(known)
         if self.fabric is not None:
             await self.fabric.retain(known)
-        for lease in await trio.to_thread.run_sync(self.store.leases):
-            if lease not in known:
-                await trio.to_thread.run_sync(self.store.forget, lease)
+        with self._on_disk():
+            for lease in await trio.to_thread.run_sync(self.store.leases):
+                if lease not in known:
+                    await trio.to_thread.run_sync(self.store.forget, lease)
         every_ms = self.parts.options.withdraw_every_ms
         earning = tuple(
             detail.lease.id
@@ -358,8 +382,20 @@ class Agent:
         await self._save()
 
     async def _save(self) -> None:
+        """What a full disk keeps from being written counts all the same in this process; each pass tries again."""
         async with self._state_lock:
-            await trio.to_thread.run_sync(save, self.parts.folder / "state.json", self._state)
+            self._unsaved = True
+            with self._on_disk():
+                await trio.to_thread.run_sync(save, self.parts.folder / "state.json", self._state)
+                self._unsaved = False
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._disk_problem = f"the agent's files at {self.parts.folder} cannot be kept: {error.strerror or error}"
+            self.problems.put(Source.DISK, self._disk_problem)
 
 
 def _closable(items: AsyncIterator[Item]) -> AsyncGenerator[Item, None]:

@@ -24,7 +24,6 @@ RETRY_MS = 1_000
 CONFIRM_WAIT_S = 10.0
 """Not the sender's minute: a confirmation that is not committed by then must be made anew at a newer height."""
 LEASES_MAX = messages.LEASES_PER_MESSAGE_MAX
-WITHDRAW_RETRY_MS = 600_000
 
 
 class Envoy:

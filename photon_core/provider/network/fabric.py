@@ -12,7 +12,7 @@ import trio
 from attrs import frozen
 
 from photon_core.api.ids import InstanceId, LeaseId
-from photon_core.api.runtime import SandboxNetworks
+from photon_core.api.runtime import RuntimeFailure, SandboxNetworks
 from photon_core.manifest.records import Protocol
 from photon_core.peers.methods import Endpoint, RefusedAttempt
 
@@ -123,7 +123,7 @@ class Fabric:
                 with trio.fail_after(timeout_s):
                     namespace = await self._networks.namespace(instance)
                     (await namespace.connect("127.0.0.1", port)).close()
-            except (OSError, KeyError, trio.TooSlowError):
+            except (OSError, KeyError, RuntimeFailure, trio.TooSlowError):
                 closed.append(port)
         return tuple(closed)
 

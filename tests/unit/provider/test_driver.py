@@ -184,9 +184,7 @@ async def test_operator_who_closes_by_hand_finds_the_workload_gone(agent, runtim
     assert not [i for i in runtime.instances if i.lease == serving]
 
 
-async def test_sandbox_that_ends_while_it_is_probed_ends_nothing_else(
-    agent, runtime, serving, monkeypatch, until, chain
-):
+async def test_sandbox_that_ends_while_it_is_probed_ends_nothing_else(agent, runtime, serving, monkeypatch):
     """The engine says so in its own words: `namespace` fails, and only this workload's port counts as closed."""
     asked, real = trio.Event(), runtime.namespace
 
@@ -196,7 +194,6 @@ async def test_sandbox_that_ends_while_it_is_probed_ends_nothing_else(
             raise RuntimeFailure(what="the sandbox has ended")
         return await real(instance)
 
-    await agent.fabric.refresh()
     monkeypatch.setattr(agent.fabric, "_networks", Networks(namespace))
     assert await agent.fabric.probe(InstanceId(serving, "web", 0), (8080,), 1.0) == (8080,)
     assert await agent.fabric.probe(InstanceId(serving, "web", 0), (8080,), 1.0) == ()
@@ -207,9 +204,7 @@ class Networks:
         self.namespace = namespace
 
 
-async def test_bug_in_one_pass_is_told_and_the_next_pass_goes_on(
-    agent, runtime, serving, monkeypatch, until, chain, caplog
-):
+async def test_bug_in_one_pass_is_told_and_the_next_pass_goes_on(agent, runtime, serving, monkeypatch, until, caplog):
     monkeypatch.setattr(driver_module, "FAILED_AGAIN_S", 0.01)
     runtime.deaf = ZeroDivisionError("nobody thought of this")
     agent.bell.ring()
