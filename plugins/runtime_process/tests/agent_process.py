@@ -19,7 +19,8 @@ from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext
 from photon_runtime_process.config import Config
 from photon_runtime_process.runtime import ProcessRuntime
 
-LOOK_AROUND = "id -u; unshare -Ur true; cat /etc/hosts /etc/shown; ls -A /etc"
+LOOK_AROUND = "id -u; unshare -Ur true; ls /proc/2/fd; ls /proc/$$/fd; cat /etc/hosts /etc/shown; ls -A /etc"
+"""Process 2 is the workload: the first that the helper starts."""
 SMALL = Resources(cpu_milli=100, memory_bytes=2**28, storage_bytes=2**28)
 LEASE = LeaseId(7, 0, 0)
 WEB = InstanceId(LEASE, "web", 0)

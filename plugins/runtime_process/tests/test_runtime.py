@@ -216,6 +216,7 @@ def test_all_of_it_works_for_an_ordinary_user(
     assert (state, restarts) == ("running", 0)
     assert str(said_inside).startswith(f"{STRANGER}\n")
     assert "unshare failed" in str(said_inside)
+    assert "\n0\n1\n2\n0\n1\n2\n127.0.0.1" in str(said_inside), "descriptors of the workload and of the command"
     second = as_stranger(strangers_home, "observe")
     assert answer(second) == seen
     finish(second)

@@ -20,6 +20,8 @@ MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 0x1, 0x2, 0x4
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SYS_MOUNT_SETATTR = 442  # the same on every architecture (Linux 5.12); glibc wraps it only since 2.36
+SYS_CLOSE_RANGE = 436  # likewise (Linux 5.9, glibc 2.34); os.closerange tries every number where glibc lacks it
+FD_LAST = 0xFFFFFFFF
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 4, 24, 38, 47
 PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
@@ -107,6 +109,17 @@ def drop_bounding_set() -> None:
             if capability == 0:
                 raise
             return  # past the last capability that this kernel knows
+
+
+def close_all_but(*kept: int) -> None:
+    """Whatever is open and whoever opened it: what a child is about to become has no business with it."""
+    first = 0
+    for fd in (*sorted(kept), FD_LAST + 1):
+        if first < fd:
+            _call(
+                "syscall", ctypes.c_long(SYS_CLOSE_RANGE), ctypes.c_uint(first), ctypes.c_uint(fd - 1), ctypes.c_uint(0)
+            )
+        first = fd + 1
 
 
 def new_session_keyring() -> None:

@@ -66,6 +66,8 @@ class Line:
 
 def main() -> None:
     plan = Plan.from_json(sys.stdin.read())
+    for fd in (plan.folder_fd, plan.listener_fd):  # they came by way of exec, and must not go on by it
+        os.set_inheritable(fd, False)
     os.fchdir(plan.folder_fd)  # unshare(2) takes the current directory along into the new mount namespace, no open file
     outer, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()

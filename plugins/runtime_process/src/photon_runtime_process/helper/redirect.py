@@ -11,7 +11,7 @@ import shutil
 import socket
 import struct
 
-from photon_runtime_process.helper import drop
+from photon_runtime_process.helper import drop, linux
 from photon_runtime_process.helper.workload import DEFAULT_PATH
 
 GATHER = "127.255.255.254"
@@ -117,6 +117,7 @@ def _become_tool(argv: tuple[str, ...], stdin: int, output: int) -> None:
     try:
         for source, target in ((stdin, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
+        linux.close_all_but(0, 1, 2)
         drop.become_network_tool()
         env = {"PATH": DEFAULT_PATH, "XTABLES_LOCKFILE": "/run/xtables.lock"}
         os.execve(argv[0], argv, env)  # noqa: S606 - that is what this function is for

@@ -28,12 +28,12 @@ import socket
 import time
 from typing import Any
 
+from photon_runtime_process.helper import packets
 from photon_runtime_process.helper.log import LogWriter
 from photon_runtime_process.helper.plan import Plan
 from photon_runtime_process.helper.redirect import Redirect
 from photon_runtime_process.helper.workload import Start, Workload, kill_all, spawn
 
-PACKET_MAX = 4096  # what is larger comes as a file descriptor
 FDS_MAX = 3
 CLIENTS_MAX = 256
 FOLDER_CHECK_S = 10  # how long a sandbox outlives its deleted folder: nothing else could find it any more
@@ -51,7 +51,7 @@ class Client:
     def answer(self, value: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         """Never blocks. An agent that does not read has a full socket: it knows that it missed something."""
         with contextlib.suppress(OSError):
-            socket.send_fds(self.socket, [json.dumps(value).encode()], fds, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            packets.send(self.socket, value, fds)
 
 
 class Server:
@@ -98,7 +98,7 @@ class Server:
         if client.socket.fileno() < 0:  # dropped earlier in this turn of the loop
             return
         try:
-            packet, fds, _, _ = socket.recv_fds(client.socket, PACKET_MAX, FDS_MAX, socket.MSG_DONTWAIT)
+            packet, fds = packets.receive(client.socket, FDS_MAX)
             if not packet:
                 self._drop(client)
                 return
@@ -109,8 +109,7 @@ class Server:
             client.answer({"error": f"{type(problem).__name__}: {problem}"})
             self._drop(client)
         finally:
-            for fd in fds:
-                os.close(fd)
+            packets.close_all(fds)
 
     def _drop(self, client: Client) -> None:
         if self.clients.pop(client.socket.fileno(), None) is None:

@@ -16,7 +16,7 @@ import signal
 import time
 from dataclasses import asdict, dataclass, replace
 
-from photon_runtime_process.helper import drop
+from photon_runtime_process.helper import drop, linux
 from photon_runtime_process.helper.plan import WORK_PATH, WORKLOAD_FILE, Plan, write_json
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -113,6 +113,7 @@ def _become(plan: Plan, start: Start, stdin: int | None, output: int, report: in
         os.dup2(os.open("/dev/null", os.O_RDONLY) if stdin is None else stdin, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        linux.close_all_but(0, 1, 2, report)
         drop.become_workload(plan, start.limits)
         os.chdir(WORK_PATH)
         env = {"PATH": DEFAULT_PATH, "HOME": WORK_PATH, "LANG": "C.UTF-8", **start.env}
