@@ -1,4 +1,4 @@
-"""`photon genesis`: make the file that a chain begins with, and look at one."""
+"""`photon genesis`, the verb: make the file that a chain begins with, and look at one."""
 
 from __future__ import annotations
 

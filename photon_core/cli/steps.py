@@ -1,4 +1,4 @@
-"""A deployment's steps as lines that people read."""
+"""A deployment's steps (`photon_core/tenant/steps.py`) as lines that people read."""
 
 from __future__ import annotations
 

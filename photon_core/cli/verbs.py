@@ -1,7 +1,9 @@
 """The table of verbs: where each command of `photon` lives.
 
-A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, and one line here. Nothing of a module is
-imported before its verb is used, which is why the summary stands here: `photon --help` shows it.
+A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, and one line here; its tests are in
+`tests/unit/cli/`, those of the tenants' verbs, `tx` and `query` together in `test_tenants_verbs.py`. Only two verbs
+live with another: `register` in `provider.py`, `validator` in `node.py`. Nothing of a module is imported before its verb is
+used, which is why the summary stands here: `photon --help` shows it.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ SECTIONS: tuple[Section, ...] = (
             Verb("validate", f"{_CLI}.validate:validate_command", "Check a deployment file and show what it means."),
             Verb("search", f"{_CLI}.search:search_command", "Show who could take a deployment, and why others cannot."),
             Verb("deploy", f"{_CLI}.deploy:deploy_command", "Deploy a file and wait until it serves.", ("create",)),
-            Verb("list", f"{_CLI}.status:list_command", "List your deployments."),
+            Verb("list", f"{_CLI}.list:list_command", "List your deployments."),
             Verb("status", f"{_CLI}.status:status_command", "Show how a deployment is, and what it waits for."),
             Verb("logs", f"{_CLI}.logs:logs_command", "Show what workloads print."),
-            Verb("deposit", f"{_CLI}.close:deposit_command", "Pay into a deployment."),
-            Verb("resume", f"{_CLI}.close:resume_command", "Order paused groups again."),
+            Verb("deposit", f"{_CLI}.deposit:deposit_command", "Pay into a deployment."),
+            Verb("resume", f"{_CLI}.resume:resume_command", "Order paused groups again."),
             Verb("close", f"{_CLI}.close:close_command", "Close a deployment, see where its money went.", ("delete",)),
             Verb("serve", f"{_CLI}.serve:serve_group", "Deliver manifests while you are away."),
         ),
