@@ -1,4 +1,4 @@
-"""Kind `market`: the rule by which an order chooses among its bids.
+"""The contract of plugins of kind `market`: the rule by which an order chooses among its bids.
 
 A market sees one order at a time and is a pure machine: values in, decisions out; no clock, no IO, no randomness, no
 memory of its own (what it must remember is the bounded `state` of an order or a bid, which core keeps in the state tree

@@ -1,4 +1,4 @@
-"""Genesis: what a chain begins with. People write and read a TOML file; the chain id is the hash of the record in it.
+"""Genesis, the file: people write and read TOML; the chain id is the hash of the record in it.
 
 The file says the same in any order and layout, because what is hashed is the record's canonical bytes. Parameters are
 (name, value) pairs here; the exchange knows what they mean and refuses those it does not know.

@@ -1,4 +1,4 @@
-"""The state that a chain begins with, out of its genesis."""
+"""Genesis, the state: what the exchange begins with, out of the file that `photon_core/chain/genesis.py` reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drives the market plugin: shows it an order, checks what it decides, carries that out.
+"""The exchange's side of a market plugin: shows it an order, checks what it decides, carries that out.
 
 A market is trusted to choose, not to keep the books. Every decision is checked against the contract of
 `photon_core.api.market`; one that breaks it, or an exception in the rule, is a `MarketBroken`, which halts the node

@@ -1,7 +1,9 @@
 """Everything that an account can ask of the exchange. A transaction holds 1 to 64 of these; all happen, or none.
 
-A new message is: a record here, its tag in MESSAGES (never reused), a handler in `handlers/` and an example in
-`docs/formats.md`. The CLI's `photon tx send` and the JSON form follow from the record.
+A new message is: a record here, its place in the union `Message` and its tag in MESSAGES (never reused); a handler in
+`handlers/`, in HANDLERS there, and in `touched_deployments` if it is about one; an example in
+`tools/formats_values.py`, from which `python -m tools.formats --write` makes its part of `docs/formats.md`. The CLI's
+`photon tx send` and the JSON form follow from the record.
 """
 
 from __future__ import annotations

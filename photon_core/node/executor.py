@@ -1,4 +1,4 @@
-"""Execution of blocks: the exchange over the state, and the roots that follow from it.
+"""The node's executor, of blocks: the exchange over the state, and the roots that follow from it.
 
 One place joins the exchange (what happens), the state view (where it is kept until it is flushed) and receipts (how
 it is proved). Runs on one thread; reads between blocks see whole blocks only.

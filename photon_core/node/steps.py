@@ -1,4 +1,4 @@
-"""What goes into the node's core and what comes out of it: plain values, so that a whole node can be run by a test.
+"""A node's steps: what goes into its core and what comes out, plain values, so that a test can run a whole node.
 
 The driver turns the world into inputs and effects into the world; it decides nothing. Every effect that takes time is
 answered by an input that names it.

@@ -1,4 +1,4 @@
-"""The way of a deployment, step by step, as `Tenant.following` tells it."""
+"""A deployment's steps, one record each, as `Tenant.following` tells them; `photon_core/cli/steps.py` words them."""
 
 from __future__ import annotations
 

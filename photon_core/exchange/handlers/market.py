@@ -1,4 +1,4 @@
-"""Bids, and what a market's own messages carry. Core looks at who may bid; the market looks at the price."""
+"""What the market's messages do: bids, and a rule's own. Core looks at who may bid; the rule looks at the price."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A node's HTTP API: one file for each room of it, `app.py` for what they share. (Plugins' contract is `photon_core.api`.)"""
+"""A node's HTTP API: a file for each room, `app.py` for what they share. (Plugins' contract is `photon_core/api`.)"""

@@ -1,4 +1,4 @@
-"""The chain itself: status, genesis, blocks, and transactions in and out."""
+"""The HTTP API's routes of the chain: status, genesis, blocks, and transactions in and out."""
 
 from __future__ import annotations
 

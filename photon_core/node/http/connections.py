@@ -58,7 +58,7 @@ class Connection(trio.abc.HalfCloseableStream):
 
 
 class Gate:
-    """Serves each connection by `handler`; `limit` at once."""
+    """Of the HTTP API: serves each connection by `handler`; `limit` at once."""
 
     def __init__(self, handler: Callable[[Connection], Awaitable[None]], limit: int = CONNECTIONS_MAX) -> None:
         self._handler, self._limit = handler, limit

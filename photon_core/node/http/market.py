@@ -1,4 +1,4 @@
-"""Accounts, providers, deployments, orders and leases."""
+"""The HTTP API's routes of the market: accounts, providers, deployments, orders and leases."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Route:
 
 
 class Gate:
-    """Places for connections by outside address."""
+    """Of ingress: places for connections by outside address."""
 
     def __init__(self, limits: NetworkLimits) -> None:
         self._limits = limits

@@ -1,4 +1,4 @@
-"""What every market rule promises.
+"""The checks that every plugin of kind `market` must pass: what every market rule promises.
 
 A rule is driven here as core drives it, by `_Desk`, which keeps the book of one order, and like core takes no decision
 on trust. What the rule is for (who wins) is its own tests' matter; here is what no rule may do.

@@ -31,6 +31,8 @@ class Pending:
 
 
 class Gate:
+    """Of links: places for connections and standings."""
+
     def __init__(self, config: Libp2pConfig) -> None:
         self._config = config
         self._pending: dict[str, list[Pending]] = {}
