@@ -9,8 +9,9 @@ whether a lease exists, which the chain says anyway. Refusals go by name. Sizes,
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
@@ -42,6 +43,8 @@ from .driver import Agent
 from .manifests import Held, SectionRefused, check_section
 from .network.grants import instance_ids
 from .report import lease_report
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -93,10 +96,13 @@ class Gateway:
             raise Refusal(RefusalCode.BUSY, f"{FOLLOWERS_PER_LEASE_MAX} others read this lease's logs")
         self._followers[request.lease] += 1
         try:
-            async for chunk in self._follow(instances, request):
-                yield fields.to_plain(chunk)
+            async with aclosing(self._follow(instances, request)) as chunks:
+                async for chunk in chunks:
+                    yield fields.to_plain(chunk)
         finally:
             self._followers[request.lease] -= 1
+            if not self._followers[request.lease]:
+                del self._followers[request.lease]
 
     async def decision(self, caller: NodeKey, params: Any) -> Plain:
         """Of no lease, so nobody's secret: why this provider did not bid."""
@@ -151,7 +157,7 @@ class Gateway:
             raise Refusal(RefusalCode.UNKNOWN_SERVICE, f"no service {request.service!r} here; there are {names}"[:1000])
         return chosen
 
-    async def _follow(self, instances: tuple[InstanceId, ...], request: LogsRequest) -> AsyncIterator[LogChunk]:
+    async def _follow(self, instances: tuple[InstanceId, ...], request: LogsRequest) -> AsyncGenerator[LogChunk, None]:
         """Readers are the agent's tasks: a generator must not own a nursery across its yields."""
         assert self._agent.nursery is not None
         send, receive = trio.open_memory_channel[LogChunk](CHUNKS_WAITING)
@@ -184,6 +190,8 @@ class Gateway:
                             await send.send(LogChunk(service=instance.service, ordinal=instance.ordinal, data=data))
             except (RuntimeFailure, OSError, KeyError, trio.BrokenResourceError):
                 return  # nothing to read yet, or nobody reads any more
+            except Exception:  # a runtime plugin's bug is this reader's trouble, not the end of all leases
+                log.exception("the logs of %s cannot be read", instance)
 
 
 def _read(cls: type[T], params: Any) -> T:

@@ -28,9 +28,6 @@ class Inventory:
             storage_bytes=max(0, self.capacity.storage_bytes - self.leased.storage_bytes - self.bid_for.storage_bytes),
         )
 
-    def with_bid(self, units: tuple[ResourceUnit, ...]) -> Inventory:
-        return Inventory(capacity=self.capacity, leased=self.leased, bid_for=self.bid_for.plus(total(units)))
-
 
 def take_stock(
     capacity: Resources,

@@ -1,12 +1,13 @@
 """The way in from outside: HTTP by hostname on one port, TCP on a port of its own for each rule.
 
-Every connection is bounded before it is understood: places per outside address, time and size of the head. What a
-hostname leads to is looked up in a table that `fabric` keeps; a name that nobody holds is a 404, a workload that does
-not answer a 503.
+Every connection is bounded before it is understood: places in all and per outside address, time and size of the head.
+What a hostname leads to is looked up in a table that `fabric` keeps; a name that nobody holds is a 404, a workload that
+does not answer a 503.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from .http_head import END, BadRequest, answer, forwarded, parse_head
 from .limits import NetworkLimits
 from .relay import receive, reset, send_all
 from .wiring import LeaseWiring, NoServer
+
+IPV6_PREFIX_BITS = 64
 
 
 @frozen(kw_only=True)
@@ -33,22 +36,39 @@ class Gate:
     def __init__(self, limits: NetworkLimits) -> None:
         self._limits = limits
         self._taken: Counter[str] = Counter()
+        self._all = 0
 
     def enter(self, connection: socket.socket) -> str | None:
-        """The address, or None when it has too many connections, or has gone already."""
+        """The address, or None when it or everybody has too many connections, or it has gone already."""
         try:
             address = str(connection.getpeername()[0])
         except OSError:
             return None
-        if self._taken[address] >= self._limits.address_connections_max:
+        network = network_of(address)
+        if self._all >= self._limits.ingress_connections_max:
             return None
-        self._taken[address] += 1
+        if self._taken[network] >= self._limits.address_connections_max:
+            return None
+        self._taken[network] += 1
+        self._all += 1
         return address
 
     def leave(self, address: str) -> None:
-        self._taken[address] -= 1
-        if not self._taken[address]:
-            del self._taken[address]
+        network = network_of(address)
+        self._all -= 1
+        self._taken[network] -= 1
+        if not self._taken[network]:
+            del self._taken[network]
+
+
+def network_of(address: str) -> str:
+    """What one customer of a network has: an IPv4 address, or an IPv6 /64."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip), IPV6_PREFIX_BITS), strict=False))
 
 
 class HttpIngress:

@@ -14,7 +14,9 @@ class NetworkLimits:
     connections_max: int = 4096
     """Of all leases: some 8200 descriptors, which `run_agent` asks for at start."""
     address_connections_max: int = 128
-    """From one outside address to the ingress."""
+    """From one outside address to the ingress; of IPv6 from one /64, which is what one customer has."""
+    ingress_connections_max: int = 3072
+    """From all outside addresses, served or not yet understood: a crowd of slow heads leaves descriptors for leases."""
     splice_after_bytes: int = 2 * MIB
     """A direction that moved this much is worth a thread; most connections never are."""
     splice_threads_max: int = 32
@@ -26,4 +28,4 @@ class NetworkLimits:
     """From accept to the end of an HTTP head; slower is an attack, or of no use."""
     head_bytes_max: int = 32 * 1024
     refused_targets_max: int = 64
-    """Remembered per lease; more are only counted."""
+    """Remembered per lease."""

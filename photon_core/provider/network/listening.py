@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 
 import trio
 
+log = logging.getLogger(__name__)
+
 ACCEPT_PAUSE_S = 0.1
 """When descriptors or memory are short, `accept` fails at once and for ever: give others time to close some."""
-_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_CLOSED = {errno.EBADF, errno.EINVAL}
 BACKLOG = 128
 
 Handler = Callable[[socket.socket], Awaitable[None]]
@@ -34,21 +37,24 @@ class Listening:
                     except BlockingIOError:
                         await trio.lowlevel.wait_readable(self._sock)
                     except OSError as error:
-                        if error.errno in _SHORT:
-                            await trio.sleep(ACCEPT_PAUSE_S)
-                        elif error.errno in (errno.EBADF, errno.EINVAL):
+                        if error.errno in _CLOSED:
                             return
+                        aborted = error.errno == errno.ECONNABORTED  # by that client, who must not slow down others
+                        await trio.sleep(0 if aborted else ACCEPT_PAUSE_S)
                     else:
                         connection.setblocking(False)
                         self._nursery.start_soon(self._handle, connection)
+                        await trio.lowlevel.checkpoint()  # however many wait, those who are here are served too
         finally:
             self._sock.close()
 
     async def _handle(self, connection: socket.socket) -> None:
-        """A connection's failure is its own; what else goes wrong here is a bug and must be seen."""
+        """A connection's failure is its own; what else goes wrong here is a bug, seen in the log."""
         try:
             with contextlib.suppress(OSError):
                 await self._handler(connection)
+        except Exception:
+            log.exception("a connection failed")
         finally:
             connection.close()
 

@@ -15,18 +15,15 @@ class Target:
 
 
 class RefusedLog:
-    """Counts per target; beyond `targets_max` new targets are only counted together."""
+    """Counts per target; beyond `targets_max` no new ones are taken."""
 
     def __init__(self, targets_max: int) -> None:
         self._targets_max = targets_max
         self._counts: dict[Target, int] = {}
-        self.unlisted = 0
 
     def add(self, target: Target) -> None:
         if target in self._counts or len(self._counts) < self._targets_max:
             self._counts[target] = self._counts.get(target, 0) + 1
-        else:
-            self.unlisted += 1
 
     def report(self, names: dict[str, str]) -> tuple[RefusedAttempt, ...]:
         """`names`: address to service name, of the lease."""

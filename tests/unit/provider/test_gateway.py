@@ -278,6 +278,24 @@ async def test_followers_of_one_lease_are_bounded_and_a_place_is_given_back(call
             await trio.lowlevel.checkpoint()
 
 
+async def test_runtime_that_cannot_read_its_own_logs_ends_this_reading_and_nothing_else(
+    caller, logged, tenant, agent, runtime, monkeypatch, caplog
+):
+    real = runtime.logs
+
+    async def logs(instance, *, follow, tail_lines):
+        if instance.service == "db":
+            raise ValueError("not a header")
+        async for chunk in real(instance, follow=follow, tail_lines=tail_lines):
+            yield chunk
+
+    monkeypatch.setattr(runtime, "logs", logs)
+    request = LogsRequest(authorization=caller.paper(tenant.key), lease=logged)
+    assert [chunk.service for chunk in await caller.logs(request)] == ["web"]
+    assert "the logs of" in caplog.text
+    assert await agent.look_and_act() is not None
+
+
 async def reads_nothing(caller, request):
     """Whether the request is refused as one too many."""
     async with caller.peers.stream(caller.provider_key, Method.LOGS.value, fields.to_plain(request)) as items:

@@ -3,9 +3,10 @@ import socket
 
 import pytest
 import trio
+import trio.testing
 
 from photon_core.provider.network.limits import NetworkLimits
-from photon_core.provider.network.relay import Relay, Workers
+from photon_core.provider.network.relay import Relay, Workers, receive, send_all
 
 MIB = 2**20
 
@@ -136,3 +137,15 @@ async def test_cancelling_ends_a_connection_that_is_in_a_thread():
             while received < 4096:
                 received += len(await reading.receive_some())
             nursery.cancel_scope.cancel()
+
+
+async def test_socket_that_is_always_ready_gives_others_their_turn():
+    left, right = tcp_pair()
+    with left, right:
+        left.setblocking(False)
+        right.setblocking(False)
+        with trio.testing.assert_checkpoints():
+            await send_all(left, b"here")
+        await trio.lowlevel.wait_readable(right)
+        with trio.testing.assert_checkpoints():
+            assert await receive(right) == b"here"
