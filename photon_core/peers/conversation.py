@@ -13,10 +13,12 @@ from collections.abc import Callable
 import trio
 from attrs import define, field
 
+from photon_core.api.errors import PeerProtocolError
 from photon_core.api.ids import NodeKey
 from photon_core.api.transport import Channel, SendResult, Transport
 
 from .errors import LinkLost, PeersError, RemoteError
+from .limits import REFUSALS_WAITING_MAX
 from .streams import (
     Ended,
     Failed,
@@ -68,6 +70,10 @@ class Request:
     complete: trio.Event = field(factory=trio.Event)
     window: trio.Event = field(factory=trio.Event)
 
+    def let_go_of_params(self) -> None:
+        """They are handled: while the answer waits for its turn, they no longer count."""
+        self.size, self.params = 0, None
+
 
 class Conversation:
     def __init__(
@@ -84,6 +90,7 @@ class Conversation:
         self.requests: dict[int, Request] = {}
         self._transport = transport
         self._on_request = on_request
+        self._refusals: deque[bytes] = deque()
         self._writable = trio.Event()
         self._opening = trio.Lock()
         self._lost: str | None = None
@@ -136,6 +143,7 @@ class Conversation:
     # -- what comes in: never waits ------------------------------------------------------------------------------------
 
     def writable(self) -> None:
+        self._say_refusals()
         self._writable.set()
 
     def lost(self, reason: str) -> None:
@@ -177,6 +185,20 @@ class Conversation:
             request.complete.set()
 
     # -- the server's side -------------------------------------------------------------------------------------------
+
+    def refuse(self, number: int, code: str, message: str) -> None:
+        """Ends a request that is not admitted. Never waits: PeerProtocolError for who asks on and takes no answers."""
+        self.requests.pop(number, None)
+        if len(self._refusals) >= REFUSALS_WAITING_MAX:
+            raise PeerProtocolError(f"asks on while {len(self._refusals)} refusals wait for it to take its answers")
+        self._refusals.append(self.machine.fail(number, code, message))
+        self._say_refusals()
+
+    def _say_refusals(self) -> None:
+        while self._refusals:
+            if self._transport.send(self.peer, self.channel, self._refusals[0]) is SendResult.FULL:
+                return  # `writable` follows
+            self._refusals.popleft()  # sent, or of no use to anybody: the link is gone
 
     async def send_item(self, request: Request, item: bytes) -> None:
         """Waits for the window and for the channel."""

@@ -8,6 +8,9 @@ from photon_core.api.transport import Standing
 
 KIB = 1024
 MIB = 1024 * KIB
+REFUSALS_WAITING_MAX = 64
+"""Refusals that wait for room on a channel. An honest caller whose channel is full of answers may ask a few times too
+often; one that does so more often than this takes nothing."""
 
 
 @frozen(kw_only=True)

@@ -32,7 +32,7 @@ from photon_core.api.transport import (
 from photon_core.chain.codec import decode, encode
 
 from .conversation import Call, Conversation, Request
-from .errors import CallTimeout, LinkLost
+from .errors import CallTimeout, LinkLost, Refusal
 from .limits import KIB, PeersLimits
 from .service import Allow, Handler, Method, Service, Visitor
 from .streams import ANSWER_WINDOW
@@ -85,7 +85,24 @@ class Items:
         taken = self._conversation.machine.take(self._number, len(item))
         if taken is not None:
             await self._conversation.send(taken)
-        return _decoded(item, self._item_bytes_max, self._conversation.peer, self._breach)
+        return self._decode(item)
+
+    async def only(self, method: str) -> Any:
+        """The answer of a plain call. Its END comes right behind it: waiting for that saves a CANCEL for each call."""
+        item = await self._call.next_item()
+        if item is None:
+            raise LinkLost(f"{method}: the peer ended the call without an answer")
+        answer = self._decode(item)
+        await self._call.next_item()  # a second item would be out of the window
+        return answer
+
+    def _decode(self, item: bytes) -> Any:
+        peer = self._conversation.peer
+        try:
+            return decode(item, max_bytes=self._item_bytes_max, where="item")
+        except CodecError as error:
+            self._breach(peer, PeerProtocolError(str(error)))
+            raise LinkLost(f"dropped {peer.hex()[:16]}: {error}") from None
 
 
 class Peers:
@@ -181,9 +198,7 @@ class Peers:
         """
         with trio.move_on_after(timeout_s):
             async with self._asked(peer, method, params, max_reply_bytes, ANSWER_WINDOW, channel) as items:
-                async for answer in items:
-                    return answer
-                raise LinkLost(f"{method}: the peer ended the call without an answer")
+                return await items.only(method)
         raise CallTimeout(f"{method}: no answer of {peer.hex()[:16]} within {timeout_s:g} s")
 
     @asynccontextmanager
@@ -279,7 +294,12 @@ class Peers:
     def _request(self, conversation: Conversation, request: Request) -> None:
         if self._nursery is not None:
             visitor = self._visitors[conversation.peer]
-            self._nursery.start_soon(self._service.answer, conversation, request, visitor)
+            try:
+                method = self._service.admit(conversation, request, visitor)
+            except Refusal as refusal:
+                conversation.refuse(request.number, refusal.code, refusal.message)
+            else:
+                self._nursery.start_soon(self._service.answer, conversation, request, method, visitor)
 
     def _drop(self, peer: NodeKey, error: PeerProtocolError) -> None:
         if peer not in self.breaches and len(self.breaches) < LOGGED_PEERS_MAX:
@@ -288,11 +308,3 @@ class Peers:
             self.breaches[peer] += 1
         self.transport.drop(peer, str(error))
         self._link_down(peer, str(error))
-
-
-def _decoded(item: bytes, most: int, peer: NodeKey, breach: Breach) -> Any:
-    try:
-        return decode(item, max_bytes=most, where="item")
-    except CodecError as error:
-        breach(peer, PeerProtocolError(str(error)))
-        raise LinkLost(f"dropped {peer.hex()[:16]}: {error}") from None

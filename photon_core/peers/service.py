@@ -65,15 +65,11 @@ class Service:
     def visitor(self, standing: Callable[[], Standing]) -> Visitor:
         return Visitor(standing, TokenBucket(self._limits.stranger_rate_per_s, self._limits.stranger_burst))
 
-    async def answer(self, conversation: Conversation, request: Request, visitor: Visitor) -> None:
-        """The whole life of one request. Never raises."""
-        counted = False
+    async def answer(self, conversation: Conversation, request: Request, method: Method, visitor: Visitor) -> None:
+        """The whole life of one request that `admit` let in. Never raises."""
         try:
             with request.scope:
                 try:
-                    method = self._admit(conversation, request, visitor)
-                    visitor.running[request.method] += 1
-                    counted = True
                     await self._run(conversation, request, method)
                 except Refusal as refusal:
                     await self._fail(conversation, request, refusal.code, refusal.message)
@@ -91,11 +87,18 @@ class Service:
                         raise cancelled from None
         finally:
             conversation.requests.pop(request.number, None)
-            if counted:
-                visitor.running[request.method] -= 1
+            visitor.running[request.method] -= 1
 
-    def _admit(self, conversation: Conversation, request: Request, visitor: Visitor) -> Method:
-        """Everything that can be decided from the first frame; Refusal otherwise."""
+    def admit(self, conversation: Conversation, request: Request, visitor: Visitor) -> Method:
+        """Everything that can be decided from the first frame, before a task is spent on it; Refusal otherwise.
+
+        Who is admitted counts as running; `answer` must follow.
+        """
+        method = self._fit(conversation, request, visitor)
+        visitor.running[request.method] += 1
+        return method
+
+    def _fit(self, conversation: Conversation, request: Request, visitor: Visitor) -> Method:
         standing = visitor.standing()
         if standing is Standing.STRANGER and not visitor.bucket.take(trio.current_time()):
             raise Refusal("rate", f"more than {self._limits.stranger_rate_per_s:g} requests a second")
@@ -141,6 +144,7 @@ class Service:
                 raise Refusal("bad-request", str(error)) from error
         if scope.cancelled_caught:
             raise Refusal("timeout", f"{request.method} took longer than {method.timeout_s:g} s")
+        request.let_go_of_params()
         await self._send(conversation, request, answer)
 
     async def _stream(self, conversation: Conversation, request: Request, items: Any) -> None:

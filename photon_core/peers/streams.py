@@ -182,7 +182,7 @@ class StreamMachine:
         return None if self._calls.pop(number, None) is None else to_frame(Cancel(number))
 
     def forget(self, number: int) -> None:
-        """The one item of a plain call is here; what the server still says about it is of no interest."""
+        """A request of which no frame was sent: the server never hears of it."""
         self._calls.pop(number, None)
 
     # -- the server's side -------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ import trio
 import trio.testing
 
 from photon_core.api.errors import CodecError, PeerProtocolError
-from photon_core.api.transport import Channel, LinkDown, LinkUp, Standing
+from photon_core.api.transport import Channel, FrameReceived, LinkDown, LinkUp, SendResult, Standing
 from photon_core.chain.codec import encode
 from photon_core.peers import CallTimeout, LinkLost, Peers, PeersLimits, Refusal, RemoteError, wire
 from photon_core.peers.conversation import Call
+from photon_core.peers.limits import REFUSALS_WAITING_MAX
 from photon_core.peers.requests import everyone
 from photon_core.testing.fakes.transport import FakeTransport, linked_transports
 
@@ -43,6 +44,11 @@ class Two:
         """What the caller's Peers would never say."""
         for message in messages:
             self.caller_transport.send(self.key, channel, wire.to_frame(message))
+
+    def hear(self, frame: bytes) -> None:
+        """The server gets a frame at once: before the caller takes anything."""
+        event = FrameReceived(peer=self.caller_transport.key, channel=Channel.REQUESTS, frame=frame)
+        self.server._on_event(event)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Two]:
@@ -232,6 +238,51 @@ async def test_handler_whose_nursery_fails_while_its_caller_leaves() -> None:
             await two.call("broken", timeout_s=0.01)
         await failed.wait()
         assert await two.call("echo", 1) == 1
+
+
+async def test_who_asks_and_takes_no_answers_costs_neither_tasks_nor_memory() -> None:
+    async with Two(Standing.STRANGER).running() as two:
+        while two.server_transport.send(two.caller_transport.key, Channel.REQUESTS, bytes(1000)) is SendResult.QUEUED:
+            pass  # nothing is taken at the other end: the test is its caller
+        before = trio.lowlevel.current_statistics().tasks_living
+        conversation = two.server._conversations[two.caller_transport.key][Channel.REQUESTS]
+        for number in range(1, 1000):
+            opened = wire.Open(number=number, method="nothing", item_bytes_max=1, window=1, size=0, part=b"")
+            two.hear(wire.to_frame(opened))
+            if two.server_transport.dropped:
+                break
+        assert len(two.server_transport.dropped) == 1
+        assert number < 2 * REFUSALS_WAITING_MAX
+        assert trio.lowlevel.current_statistics().tasks_living <= before
+        assert conversation.requests == {}
+
+
+async def test_refusals_wait_for_room_on_the_channel() -> None:
+    async with Two(Standing.STRANGER).running() as two:
+        await refusal_of(two.call("nothing"))
+        late = wire.to_frame(wire.Part(1, bytes(1000)))  # of a call that is done: an honest caller lets it go
+        while two.server_transport.send(two.caller_transport.key, Channel.REQUESTS, late) is SendResult.QUEUED:
+            pass
+        conversation, call = two.caller._conversations[two.key][Channel.REQUESTS], Call()
+        number, frames = conversation.machine.open("nothing", b"", item_bytes_max=1, window=1)
+        conversation.calls[number] = call
+        two.hear(next(frames))
+        assert (await refusal_of(call.next_item())).code == "unknown-method"
+        assert two.server_transport.dropped == []
+
+
+async def test_plain_call_says_nothing_but_its_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Two().running() as two:
+        two.server.serve("echo", echo)
+        sent, send = [], two.caller_transport.send
+
+        def record(peer: bytes, channel: Channel, frame: bytes) -> SendResult:
+            sent.append(type(wire.from_frame(frame)))
+            return send(peer, channel, frame)
+
+        monkeypatch.setattr(two.caller_transport, "send", record)
+        assert await two.call("echo", 1) == 1
+        assert sent == [wire.Open]
 
 
 # --- links ----------------------------------------------------------------------------------------------------------
