@@ -11,6 +11,8 @@ import pytest
 
 BARE_MACHINE = Path(__file__).parents[2] / "tools/bare_machine.py"
 SECOND_RUN_S_MAX = 30  # everything is set up by then: what is left is the main job itself
+# What `photon up` asks of the kernel: that this is no plain chroot is shown by nothing else so clearly.
+NAMESPACES = "unshare --user --map-root-user --net --mount --pid --fork --mount-proc mount -t tmpfs none /mnt"
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,23 +43,17 @@ def run_on_bare_machine(who: str, *commands: str, report: Path) -> tuple[str, li
 
 @pytest.mark.parametrize("who", ["root", "user"])
 def test_make_run_works_in_a_clean_clone_and_is_quick_the_second_time(who: str, tmp_path: Path) -> None:
-    printed, (clone, *runs) = run_on_bare_machine(who, "make run", "make run", report=tmp_path / "report.json")
+    commands = ("make run", "make run", NAMESPACES)
+    printed, (clone, *runs) = run_on_bare_machine(who, *commands, report=tmp_path / "report.json")
     assert clone["passed"], printed
-    assert [run["passed"] for run in runs] == [True, True], printed
+    assert [run["passed"] for run in runs] == [True] * len(commands), printed
     assert runs[1]["seconds"] < SECOND_RUN_S_MAX
 
 
-def test_an_ordinary_user_may_make_namespaces_there(tmp_path: Path) -> None:
-    namespaces = "unshare --user --map-root-user --net --mount --pid --fork --mount-proc mount -t tmpfs none /mnt"
-    printed, outcomes = run_on_bare_machine("user", namespaces, report=tmp_path / "report.json")
-    assert outcomes[-1]["passed"], printed
-
-
-@pytest.mark.parametrize(
-    ("command", "left"), [("sleep 1000 & true", "(sleep)"), ("mount -t tmpfs left /mnt", "mount left /mnt")]
-)
-def test_what_a_command_leaves_behind_is_named_and_fails_it(command: str, left: str, tmp_path: Path) -> None:
-    printed, (_, outcome) = run_on_bare_machine("root", command, report=tmp_path / "report.json")
-    assert outcome["status"] == 0, printed
-    assert not outcome["passed"]
-    assert [found for found in outcome["left"] if left in found]
+def test_what_a_command_leaves_behind_is_named_and_fails_it(tmp_path: Path) -> None:
+    commands = ("mount -t tmpfs left /mnt", "sleep 1000 & true")
+    printed, (_, mounted, running) = run_on_bare_machine("root", *commands, report=tmp_path / "report.json")
+    for outcome, left in ((mounted, "mount left /mnt"), (running, "(sleep)")):
+        assert outcome["status"] == 0, printed
+        assert not outcome["passed"]
+        assert [found for found in outcome["left"] if left in found]
