@@ -2,8 +2,8 @@
 
 A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, and one line here; its tests are in
 `tests/unit/cli/`, those of the tenants' verbs, `tx` and `query` together in `test_tenants_verbs.py`. Only two verbs
-live with another: `register` in `provider.py`, `validator` in `node.py`. Nothing of a module is imported before its verb is
-used, which is why the summary stands here: `photon --help` shows it.
+live with another: `register` in `provider.py`, `validator` in `node.py`. Nothing of a module is imported before its
+verb is used, which is why the summary stands here: `photon --help` shows it.
 """
 
 from __future__ import annotations

@@ -1,37 +1,32 @@
 """A provider's gateway on a real link, over a chain that is a real exchange in memory (`FakeChain`).
 
-`alpha` serves the methods of `peers.methods` over `transport_memory`, and checks authorizations and section hashes as
-an agent does.
+`alpha` is `photon_core.provider.gateway` over `transport_memory`, so authorizations, section hashes and refusals are
+those that tenants meet; only what its workloads do is made up.
 """
 
 import pytest
 import trio
 
 from photon_core import sdl
-from photon_core.api import fields
+from photon_core.api.ids import InstanceId
 from photon_core.api.transport import TransportContext
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose
 from photon_core.exchange.messages import RegisterProvider
 from photon_core.exchange.records import LeaseStatus
-from photon_core.manifest.versions import section_hash
-from photon_core.peers.authorization import Demand, Scope, check_authorization
+from photon_core.node.account import AccountSender
 from photon_core.peers.errors import Refusal
-from photon_core.peers.methods import (
-    Delivered,
-    DeliverRequest,
-    Endpoint,
-    LeaseReport,
-    LogChunk,
-    LogsRequest,
-    Method,
-    StatusRequest,
-)
-from photon_core.peers.requests import Peers, everyone
+from photon_core.peers.methods import Endpoint
+from photon_core.peers.requests import Peers
+from photon_core.provider.driver import Agent
+from photon_core.provider.gateway import Gateway
+from photon_core.provider.parts import AgentOptions, AgentParts
+from photon_core.provider.reconcile import Judgement
 from photon_core.tenant.client import open_tenant
 from photon_core.tenant.papers import unix_ms
 from photon_core.testing.exchange import address
 from photon_core.testing.fakes.chain import FakeChain
+from photon_core.testing.fakes.runtime import FakeRuntime
 
 FILE = """\
 version: "2.0"
@@ -52,20 +47,38 @@ deployment:
 """
 
 
-class Gateway:
-    """A provider's end of the link. `reports`: what it says of each lease; `refuse_with`: what it refuses with next."""
+class Provider:
+    """The real gateway over an agent that does not run: the test says how its leases are (`say`, `serves`) and bids.
 
-    def __init__(self, chain, name, make_transport):
-        self.chain, self.name, self.provider = chain, name, address(name)
+    `refuse_with`: what it refuses the next deliveries with; `callers`: the node keys that got an answer; `sections`:
+    what was delivered, by lease.
+    """
+
+    def __init__(self, chain, name, make_transport, folder):
+        self.chain, self.name = chain, name
         self.key = keys.generate(KeyPurpose.NODE)
+        self.operator = keys.generate(KeyPurpose.OPERATOR)
         self.address = f"memory:{name}"
         self.peers = Peers(make_transport(self.key.seed, chain.chain_id))
-        self.sections, self.reports, self.callers = {}, {}, []
-        self.refuse_with = []
+        self.runtime = FakeRuntime()
+        self.agent = Agent(
+            AgentParts(
+                chain_id=chain.chain_id,
+                provider=address(name),
+                node=chain,
+                sender=AccountSender(chain, self.operator),
+                runtime=self.runtime,
+                capabilities=frozenset(),
+                pricing=None,
+                folder=folder,
+                now_ms=unix_ms,
+                options=AgentOptions(max_collateral_uptn=0),
+            )
+        )
+        self.agent.fabric = self.ingress = Ingress()
+        self.sections, self.refuse_with, self.callers = self.agent.held, [], []
         self.delivered = trio.Event()
-        self.peers.serve(Method.DELIVER, self._deliver, allow=everyone, max_params_bytes=2**21)
-        self.peers.serve(Method.STATUS, self._status, allow=everyone)
-        self.peers.serve(Method.LOGS, self._logs, allow=everyone)
+        WatchedGateway(self)
 
     def register(self, attributes=(("region", "west"),)):
         self.chain.world.must(
@@ -80,6 +93,7 @@ class Gateway:
 
     async def run(self, task_status=trio.TASK_STATUS_IGNORED):
         async with trio.open_nursery() as nursery:
+            self.agent.nursery = nursery
             await nursery.start(self.peers.transport.run)
             await nursery.start(self.peers.run)
             await self.peers.transport.listen(self.address)
@@ -87,67 +101,53 @@ class Gateway:
 
     def serves(self, lease):
         """The workload of the lease serves from now on."""
-        endpoint = Endpoint(
-            service="web", port=80, protocol=1, address="127.0.0.1", external_port=8080, hostnames=("web.example",)
+        self.ingress.open[lease] = (
+            Endpoint(
+                service="web", port=80, protocol=1, address="127.0.0.1", external_port=8080, hostnames=("web.example",)
+            ),
         )
-        self.say(lease, LeaseStatus.SERVING, endpoints=(endpoint,))
+        self.say(lease, LeaseStatus.SERVING)
 
-    def say(self, lease, status, reason="", endpoints=()):
-        self.reports[lease] = LeaseReport(
-            lease=lease, status=status, reason=reason, services=(), endpoints=endpoints, refused=(), notes=()
-        )
+    def say(self, lease, status, reason=""):
+        self.agent.judgements[lease] = Judgement(status=status, reason=reason)
 
-    async def _check(self, peer, request, scope):
-        detail = await self.chain.lease(request.lease)
-        if detail is None or detail.lease.provider != self.provider:
-            raise Refusal("unknown-lease", f"lease {request.lease}")
-        try:
-            check_authorization(
-                request.authorization,
-                Demand(
-                    chain_id=self.chain.chain_id,
-                    caller=peer,
-                    provider=self.provider,
-                    deployment=request.lease.deployment,
-                    owner=detail.deployment.owner,
-                    scope=scope,
-                    now_ms=unix_ms(),
-                ),
-            )
-        except Exception as error:
-            raise Refusal(error.code, error.what) from error
-        self.callers.append((peer, scope))
-        return detail
+    def logged(self, lease, service, data):
+        self.runtime.logged[InstanceId(lease, service, 0)] = data
 
-    async def _deliver(self, peer, params):
-        request = fields.from_plain(DeliverRequest, params)
-        detail = await self._check(peer, request, Scope.DELIVER)
-        if self.refuse_with:
-            raise Refusal(self.refuse_with.pop(0), "not now")
-        if section_hash(self.chain.chain_id, request.salt, request.section) != detail.group.spec.section_hash:
-            raise Refusal("wrong-version", "another section")
-        news = self.sections.get(request.lease) != request.section
-        self.sections[request.lease] = request.section
-        if self.reports.get(request.lease) is None:
-            self.say(request.lease, LeaseStatus.STARTING)
-        self.delivered.set()
-        return fields.to_plain(Delivered(news=news))
 
-    async def _status(self, peer, params):
-        request = fields.from_plain(StatusRequest, params)
-        await self._check(peer, request, Scope.STATUS)
-        if request.lease not in self.reports:
-            self.say(request.lease, LeaseStatus.AWAITING_MANIFEST)
-            report = self.reports.pop(request.lease)
-        else:
-            report = self.reports[request.lease]
-        return fields.to_plain(report)
+class Ingress:
+    """What a lease report asks of the provider's network."""
 
-    async def _logs(self, peer, params):
-        request = fields.from_plain(LogsRequest, params)
-        await self._check(peer, request, Scope.LOGS)
-        for line in (b"one\n", b"two\n"):
-            yield fields.to_plain(LogChunk(service="web", ordinal=0, data=line))
+    def __init__(self):
+        self.open = {}
+
+    def endpoints(self, lease):
+        return self.open.get(lease, ())
+
+    def refused(self, _lease):
+        return ()
+
+    def notes(self, _lease):
+        return ()
+
+
+class WatchedGateway(Gateway):
+    def __init__(self, provider):
+        self._provider = provider
+        super().__init__(provider.agent, provider.peers)
+
+    async def deliver(self, caller, params):
+        if self._provider.refuse_with:
+            raise Refusal(self._provider.refuse_with.pop(0), "not now")
+        answer = await super().deliver(caller, params)
+        self._provider.callers.append(caller)
+        self._provider.delivered.set()
+        return answer
+
+    async def status(self, caller, params):
+        answer = await super().status(caller, params)
+        self._provider.callers.append(caller)
+        return answer
 
 
 @pytest.fixture
@@ -165,11 +165,14 @@ async def chain():
 
 
 @pytest.fixture
-async def alpha(chain, make_transport, nursery):
-    gateway = Gateway(chain, "alpha", make_transport)
-    gateway.register()
-    await nursery.start(gateway.run)
-    return gateway
+async def alpha(chain, make_transport, nursery, tmp_path):
+    folder = tmp_path / "alpha"
+    folder.mkdir()
+    provider = Provider(chain, "alpha", make_transport, folder)
+    provider.register()
+    await nursery.start(provider.run)
+    yield provider
+    provider.runtime.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from photon_core.api.ids import LeaseId
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose
 from photon_core.exchange.records import LeaseStatus
-from photon_core.manifest.sections import decode_section
 from photon_core.manifest.vault import Vault
 from photon_core.node.account import TransactionRefused
 from photon_core.tenant import steps
@@ -46,10 +45,11 @@ async def test_deploy_deliver_serve_logs_close(chain, tenant, plan, alpha):
         steps.Serving,
     ]
     assert seen[-1].endpoints[0].hostnames == ("web.example",)
-    assert decode_section(alpha.sections[lease]).services[0].env == (("SECRET", "hush"),)
+    assert alpha.sections[lease].section.services[0].env == (("SECRET", "hush"),)
 
+    alpha.logged(lease, "web", b"one\ntwo\n")
     async with tenant.logs(lease) as chunks:
-        assert [chunk.data async for chunk in chunks] == [b"one\n", b"two\n"]
+        assert b"".join([chunk.data async for chunk in chunks]) == b"one\ntwo\n"
 
     chain.confirm("alpha", lease, LeaseStatus.SERVING)
     chain.world.pass_time(30_000)

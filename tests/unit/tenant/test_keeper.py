@@ -55,7 +55,7 @@ async def test_it_delivers_to_a_lease_that_was_there_before_it_started(chain, te
     lease = await leased(chain, tenant, plan)
     await start_keeper()
     await until(alpha, lambda: lease in alpha.sections)
-    assert alpha.callers[-1][0] == keeper_key(home).public
+    assert alpha.callers[-1] == keeper_key(home).public
 
 
 async def test_it_delivers_to_a_lease_that_comes_while_it_runs(chain, tenant, plan, alpha, start_keeper):
