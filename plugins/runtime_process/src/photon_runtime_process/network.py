@@ -52,6 +52,7 @@ class SandboxNamespace:
 
     async def redirect(self, port: int) -> bool:
         answer, _ = await ask(self._sandbox.folder, {"op": "redirect", "port": port})
-        if answer["why"]:
-            log.info("no redirect in the sandbox of %s: %s", self._sandbox.instance, answer["why"])
-        return not answer["why"]
+        why = answer.text("why")
+        if why:
+            log.info("no redirect in the sandbox of %s: %s", self._sandbox.instance, why)
+        return not why

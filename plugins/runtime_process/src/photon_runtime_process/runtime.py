@@ -193,8 +193,10 @@ class ProcessRuntime:
         helper = folder.helper()
         if helper:
             sandbox = Sandbox(InstanceId(LeaseId(0, 0, 0), "", 0), folder, helper)
-            with suppress(RuntimeFailure):
+            try:
                 await sandbox.stop(self._config.stop_grace_ms)
+            except Exception as problem:  # noqa: BLE001 - whatever it was: what is to go is killed
+                log.info("the sandbox in %s did not stop when asked: %s", folder.path, problem)
             with trio.CancelScope(shield=True):
                 await kill(helper)
         self._cgroups.drop(folder.path.name)
@@ -273,7 +275,10 @@ class ProcessRuntime:
         self._nursery.start_soon(self._watch_until_gone, sandbox)
 
     async def _watch_until_gone(self, sandbox: Sandbox) -> None:
-        with suppress(HelperGone):
+        """Or until it can no longer be watched, which is its own trouble: this task shares a nursery with all others.
+        The agent looks every few seconds anyway.
+        """
+        with suppress(RuntimeFailure, OSError):
             async with connected(sandbox.folder) as connection:
                 await connection.send({"op": "watch"})
                 while True:

@@ -6,15 +6,15 @@ import os
 import select
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import trio
 
 from photon_core.api.ids import InstanceId
-from photon_core.api.runtime import ExecResult, InstanceSpec
+from photon_core.api.runtime import ExecResult, InstanceSpec, RuntimeFailure
 from photon_runtime_process.folder import Folder, Helper
 from photon_runtime_process.helper.workload import Life
-from photon_runtime_process.wire import ask, connected, in_memory
+from photon_runtime_process.wire import Answer, HelperMute, ask, connected, in_memory
 
 EXEC_OUTPUT_MAX = 2**20
 READ_CHUNK = 64 * 1024
@@ -43,36 +43,50 @@ class Sandbox:
         }
         with in_memory(start) as fd:
             answer, _ = await ask(self.folder, {"op": "start"}, fd)
-        return str(answer["reason"])
+        return answer.text("reason")
 
     async def stop(self, grace_ms: int) -> None:
         await ask(self.folder, {"op": "stop", "grace_ms": grace_ms}, grace_s=grace_ms / 1000)
 
     async def fresh_socket(self) -> socket.socket:
         _, (fd,) = await ask(self.folder, {"op": "socket"}, want_fds=1)
-        return socket.socket(fileno=fd)
+        try:
+            fresh = socket.socket(fileno=fd)
+        except OSError:
+            os.close(fd)
+            raise HelperMute("gave something that is no socket") from None
+        if (fresh.family, fresh.type) != (socket.AF_INET, socket.SOCK_STREAM):
+            fresh.close()
+            raise HelperMute("gave a socket of another kind")
+        return fresh
 
     async def exec(self, command: tuple[str, ...], stdin: bytes, env: dict[str, str]) -> ExecResult:
         """Hanging up kills it: that is how a cancelled exec ends."""
+        answer: Answer | RuntimeFailure
         (in_r, in_w), (out_r, out_w) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         collected = bytearray()
         async with trio.lowlevel.FdStream(in_w) as feed, trio.lowlevel.FdStream(out_r) as output:
-            async with connected(self.folder) as connection:
-                try:
+            with ExitStack() as theirs:
+                theirs.callback(os.close, in_r)
+                theirs.callback(os.close, out_w)
+                async with connected(self.folder) as connection:
                     with in_memory({"argv": command, "env": env, "limits": {}}) as fd:
                         await connection.send({"op": "exec"}, (fd, in_r, out_w))
-                finally:
-                    os.close(in_r)
-                    os.close(out_w)
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_feed, feed, stdin)
-                    nursery.start_soon(_collect, output, collected)
-                    answer, _ = await connection.receive()
-                    nursery.cancel_scope.cancel()
+                    theirs.close()
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_feed, feed, stdin)
+                        nursery.start_soon(_collect, output, collected)
+                        try:
+                            answer, _ = await connection.receive()
+                        except RuntimeFailure as failure:  # a nursery would put it into a group
+                            answer = failure
+                        nursery.cancel_scope.cancel()
             _collect_rest(out_r, collected)
+        if isinstance(answer, RuntimeFailure):
+            raise answer
         if "reason" in answer:
-            return ExecResult(exit_code=NOT_STARTED, output=str(answer["reason"]).encode())
-        return ExecResult(exit_code=answer["exit_code"], output=bytes(collected))
+            return ExecResult(exit_code=NOT_STARTED, output=answer.text("reason").encode())
+        return ExecResult(exit_code=answer.exit_code(), output=bytes(collected))
 
     async def kill(self) -> None:
         await kill(self.helper)

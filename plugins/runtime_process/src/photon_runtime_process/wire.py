@@ -14,11 +14,13 @@ import trio
 
 from photon_core.api.runtime import RuntimeFailure
 from photon_runtime_process.folder import CONTROL, Folder
+from photon_runtime_process.helper import packets
 
-PACKET_MAX = 4096
 BACKLOG = 64
 ANSWER_S = 10.0
 """A helper answers within milliseconds, unless the machine is out of memory or the helper is broken."""
+EXIT_CODE_MAX = 255
+"""As a shell says it: 128 and the signal's number for a command that was killed."""
 
 
 class HelperGone(RuntimeFailure):
@@ -29,13 +31,14 @@ class HelperGone(RuntimeFailure):
 
 
 class HelperMute(HelperGone):
-    """It lives and does not answer. Where agent and workload are one user, a tenant can do that (prlimit(2)).
+    """It lives and gives no answer, or none that makes sense: a tenant who is one user with the agent can make it so
+    (prlimit(2)), and so can whoever else speaks in its place.
 
     It harms nobody else: the runtime kills the helper, and the next apply makes the sandbox anew.
     """
 
-    def __init__(self, waited_s: float) -> None:
-        what = f"the sandbox's helper did not answer within {waited_s:g} s"
+    def __init__(self, how: str) -> None:
+        what = f"the sandbox's helper {how}"
         RuntimeFailure.__init__(self, what, "nothing to do: the next apply makes it anew")
 
 
@@ -47,6 +50,41 @@ def control_listener(folder_fd: int) -> socket.socket:
     listener.bind(f"/proc/self/fd/{folder_fd}/{CONTROL}")
     listener.listen(BACKLOG)
     return listener
+
+
+class Answer:
+    """What a helper said, read with suspicion."""
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._value = value
+
+    @classmethod
+    def parse(cls, packet: bytes) -> Answer:
+        """RuntimeFailure when it is a refusal, HelperMute when it is none of the helper's words."""
+        try:
+            value = json.loads(packet)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise HelperMute("answered with something that is no answer")
+        if "error" in value:
+            raise RuntimeFailure(f"the sandbox's helper refused: {value['error']}")
+        return cls(value)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._value
+
+    def text(self, name: str) -> str:
+        value = self._value.get(name)
+        if not isinstance(value, str):
+            raise HelperMute(f"answered without a text {name!r}")
+        return value
+
+    def exit_code(self) -> int:
+        value = self._value.get("exit_code")
+        if type(value) is not int or not 0 <= value <= EXIT_CODE_MAX:
+            raise HelperMute("answered without an exit code")
+        return value
 
 
 class Connection:
@@ -62,22 +100,24 @@ class Connection:
         except OSError:
             raise HelperGone from None
 
-    async def receive(self, fds: int = 0) -> tuple[dict[str, Any], list[int]]:
+    async def receive(self, fds: int = 0) -> tuple[Answer, list[int]]:
+        """RuntimeFailure, and no open descriptor, for everything but an answer with so many descriptors."""
         try:
             room = socket.CMSG_SPACE(fds * array.array("i").itemsize)
-            packet, ancillary, _, _ = await self._end.recvmsg(PACKET_MAX, room, socket.MSG_CMSG_CLOEXEC)
+            packet, ancillary, _, _ = await self._end.recvmsg(packets.PACKET_MAX, room, socket.MSG_CMSG_CLOEXEC)
         except OSError:
             raise HelperGone from None
-        if not packet:
-            raise HelperGone
-        received = array.array("i")
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                received.frombytes(data[: len(data) - len(data) % received.itemsize])
-        value: dict[str, Any] = json.loads(packet)
-        if "error" in value:
-            raise RuntimeFailure(f"the sandbox's helper refused: {value['error']}")
-        return value, list(received)
+        received = packets.descriptors(ancillary)
+        try:
+            if not packet:
+                raise HelperGone
+            answer = Answer.parse(packet)
+            if len(received) != fds:
+                raise HelperMute(f"answered with {len(received)} file descriptors instead of {fds}")
+        except RuntimeFailure:
+            packets.close_all(received)
+            raise
+        return answer, received
 
 
 @asynccontextmanager
@@ -93,14 +133,14 @@ async def connected(folder: Folder) -> AsyncIterator[Connection]:
 
 async def ask(
     folder: Folder, request: dict[str, object], *fds: int, want_fds: int = 0, grace_s: float = 0.0
-) -> tuple[dict[str, Any], list[int]]:
+) -> tuple[Answer, list[int]]:
     """One request and its answer, `grace_s` later than usual if it must be. HelperMute when none comes."""
     within_s = ANSWER_S + grace_s
     with trio.move_on_after(within_s):
         async with connected(folder) as connection:
             await connection.send(request, fds)
             return await connection.receive(want_fds)
-    raise HelperMute(within_s)
+    raise HelperMute(f"did not answer within {within_s:g} s")
 
 
 @contextmanager
