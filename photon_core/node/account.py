@@ -18,6 +18,7 @@ from photon_core.chain.keys import SigningKey
 from photon_core.exchange.events import Outcome, Receipt
 from photon_core.exchange.messages import MESSAGE, Message
 from photon_core.exchange.parameters import Parameters
+from photon_core.exchange.refusals import Code
 
 from .client import NodeClient
 from .views import Submitted
@@ -25,6 +26,8 @@ from .views import Submitted
 EXPIRES_AFTER_BLOCKS = 600
 COMMIT_TIMEOUT_S = 60.0
 STALE_SEQUENCE = "stale-sequence"
+SEND_AGAIN = frozenset({Code.BACKLOG, Code.STALE_PENDING})
+"""Nothing is wrong with the message: the chain has work of its own to finish first, a block's worth at a time."""
 FEE_BOUND_UPTN = 2**40
 """A fee this long on the wire is never shorter than the real one: with it, size and fee are found in one go."""
 
@@ -41,6 +44,15 @@ class Sent:
 class TransactionRefused(PhotonError):
     """The chain refused it, or it was committed and failed. Exit code 4."""
 
+    @property
+    def passes(self) -> bool:
+        """Whether the same message may be taken in the next block."""
+        return self.code in SEND_AGAIN
+
+
+class NotCommittedYet(PhotonError):
+    """Handed over, without a certificate in the time given: it may still be committed until it expires. Exit code 6."""
+
 
 class AccountSender:
     """`key` is an unlocked account, payee or operator key; `fee_uptn` None pays the least that the parameters ask."""
@@ -53,7 +65,10 @@ class AccountSender:
         self._parameters: Parameters | None = None
 
     async def send(self, *messages: Message, wait_s: float = COMMIT_TIMEOUT_S) -> Sent:
-        """All messages in one transaction; returns when its block has a certificate. TransactionRefused otherwise."""
+        """All messages in one transaction; returns when its block has a certificate.
+
+        TransactionRefused, NotCommittedYet, NodeUnreachable.
+        """
         async with self._lock:
             submitted = await self._try(messages, wait_s)
             if submitted.status == "refused" and submitted.code == STALE_SEQUENCE:
@@ -100,7 +115,7 @@ def _judge(submitted: Submitted) -> Sent:
         raise TransactionRefused(
             code=submitted.code, what=submitted.reason, where=f"transaction {submitted.id.hex()[:16]}", exit_code=4
         )
-    raise PhotonError(
+    raise NotCommittedYet(
         code="not-committed-yet",
         what=f"transaction {submitted.id.hex()} was handed over but has no certificate yet",
         remedy=f"look later with `photon query tx {submitted.id.hex()}`",

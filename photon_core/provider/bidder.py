@@ -1,7 +1,8 @@
 """Watches the open orders: each is judged when it appears and again when something changed, and bid on when it fits.
 
 Orders are judged one by one, since each bid changes what is free and what can be spent: the inventory counts a bid from
-the moment it is decided. Those of one round are sent together. Why there is no bid is kept for the newest orders, for
+the moment it is decided, until it is seen on chain, refused, or can no longer come to be: a bid without a certificate
+yet may still win. Those of one round are sent together. Why there is no bid is kept for the newest orders, for
 `photon provider status` and for tenants who ask.
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import logging
 
+from attrs import frozen
+
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import OrderId
 from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.exchange.messages import CreateBid
-from photon_core.node.account import TransactionRefused
+from photon_core.node.account import EXPIRES_AFTER_BLOCKS, NotCommittedYet, TransactionRefused
 from photon_core.peers.methods import Decision, Verdict
 
 from .bidding import Bidder, NoBid, Offer, Why, decide
@@ -27,23 +30,34 @@ REASON_BYTES_MAX = 400
 """As long as `Decision` carries."""
 BIDS_PER_TRANSACTION = 16
 """A quarter of what a transaction may hold; more orders at once than that are rare, and refused together is dear."""
+UNTIL_BLOCKS = 2 * EXPIRES_AFTER_BLOCKS
+"""From the view that was judged; the transaction is made, and its expiry counted, somewhat later."""
 REASONS_MAX = 100
 """Of the newest orders, open or over: what an operator or tenant asks about is recent."""
+
+
+@frozen(kw_only=True)
+class Underway:
+    """A bid that is not seen on chain yet. It expires at most at `until_height`."""
+
+    units: tuple[ResourceUnit, ...]
+    collateral_uptn: int
+    until_height: int
 
 
 class BidDesk:
     def __init__(self, parts: AgentParts) -> None:
         self._parts = parts
         self.reasons: dict[OrderId, NoBid] = {}
-        self._sent: dict[OrderId, tuple[ResourceUnit, ...]] = {}
+        self._sent: dict[OrderId, Underway] = {}
         self._refused: dict[OrderId, NoBid] = {}
 
     def stock(self, view: ChainView, capacity: Resources) -> Inventory:
         bids = {order.order.id: order.group.spec.units for order in view.open_bids()}
         leases = {detail.lease.id: detail.group.spec.units for detail in view.leases}
-        for order, units in self._sent.items():  # sent and not yet seen: neither as a bid nor as the lease it became
+        for order, sent in self._sent.items():  # neither seen as a bid nor as the lease it became
             if order not in bids and order not in leases:
-                bids[order] = units
+                bids[order] = sent.units
         return take_stock(capacity, leases.values(), bids.values())
 
     async def look(self, view: ChainView, capacity: Resources) -> None:
@@ -52,10 +66,12 @@ class BidDesk:
         open_now = {order.order.id for order in view.orders}
         self._refused = {order: why for order, why in self._refused.items() if order in open_now}
         seen = {order.order.id for order in view.orders if mine in order.order.bidders}
-        gone = [order for order in self._sent if order in seen or order not in open_now]
-        for order in gone:
-            del self._sent[order]
-        balance_uptn = view.balance_uptn
+        self._sent = {
+            order: sent
+            for order, sent in self._sent.items()
+            if order in open_now and order not in seen and view.height <= sent.until_height
+        }
+        balance_uptn = view.balance_uptn - sum(sent.collateral_uptn for sent in self._sent.values())
         offers: list[tuple[OrderId, Offer]] = []
         for detail in view.orders:
             order = detail.order.id
@@ -68,7 +84,11 @@ class BidDesk:
             if isinstance(verdict, NoBid):
                 self._keep(order, verdict)
                 continue
-            self._sent[order] = detail.group.spec.units
+            self._sent[order] = Underway(
+                units=detail.group.spec.units,
+                collateral_uptn=detail.order.collateral_uptn,
+                until_height=view.height + UNTIL_BLOCKS,
+            )
             balance_uptn -= detail.order.collateral_uptn
             offers.append((order, verdict))
         for start in range(0, len(offers), BIDS_PER_TRANSACTION):
@@ -107,7 +127,15 @@ class BidDesk:
         bids = [CreateBid(order=order, price=offer.price) for order, offer in offers]
         try:
             await self._parts.sender.send(*bids)
+        except NotCommittedYet as late:
+            for order, _ in offers:
+                log.warning("bid on order %s: %s", order, late.what)
+                self.reasons.pop(order, None)
         except TransactionRefused as refusal:
+            if refusal.passes:  # judged again with the next block
+                for order, _ in offers:
+                    self._unsent(order, refusal)
+                return
             if len(offers) > 1:
                 for offer in offers:
                     await self._bid([offer])

@@ -1,29 +1,39 @@
 """Tells the chain what the planner wants told: one message of a kind under way at a time, with back-off when refused.
 
 The planner plans again from what it sees, so a message that is under way would be planned twice; `envoy` knows what is
-on its way and drops the repetition. A refusal is not argued with: the next pass sees the new state and plans anew.
+on its way and drops the repetition. A refusal is not argued with: the next pass sees the new state and plans anew. One
+that says that the chain has work of its own to finish first is none: the same goes out again for the next block.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 import trio
 
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
 from photon_core.exchange import messages
-from photon_core.node.account import AccountSender
+from photon_core.node.account import AccountSender, TransactionRefused
 
 from .reconcile import CloseLease, Confirm, ConfirmClosed
 
 log = logging.getLogger(__name__)
 
 RETRY_MS = 1_000
+AGAIN_MS = 200
+"""A block's time where blocks come fastest: asked sooner, the chain would say the same."""
 CONFIRM_WAIT_S = 10.0
 """Not the sender's minute: a confirmation that is not committed by then must be made anew at a newer height."""
 LEASES_MAX = messages.LEASES_PER_MESSAGE_MAX
+
+
+class Answer(Enum):
+    TAKEN = auto()
+    AGAIN = auto()
+    REFUSED = auto()
 
 
 class Envoy:
@@ -47,18 +57,21 @@ class Envoy:
             case CloseLease(lease=lease, reason=reason, why=why):
                 if self._may(self._closing, lease):
                     log.warning("closing lease %s: %s", lease, why)
-                    self._nursery.start_soon(self._send, messages.CloseLease(lease=lease, reason=reason))
+                    message = messages.CloseLease(lease=lease, reason=reason)
+                    self._nursery.start_soon(self._send, message, lambda: self._soon(self._closing, (lease,)))
             case ConfirmClosed(leases=leases):
                 ready = tuple(lease for lease in leases if self._may(self._confirming_closed, lease))[:LEASES_MAX]
                 if ready:
-                    self._nursery.start_soon(self._send, messages.ConfirmClosed(leases=ready))
+                    closed = messages.ConfirmClosed(leases=ready)
+                    self._nursery.start_soon(self._send, closed, lambda: self._soon(self._confirming_closed, ready))
 
     def withdraw(self, leases: tuple[LeaseId, ...], every_ms: int) -> None:
         """What these have earned goes to the payee, when it is time."""
         now_ms = self._now_ms()
         if leases and now_ms >= self._withdraw_not_before_ms:
             self._withdraw_not_before_ms = now_ms + every_ms
-            self._nursery.start_soon(self._send, messages.Withdraw(leases=leases[:LEASES_MAX]))
+            message = messages.Withdraw(leases=leases[:LEASES_MAX])
+            self._nursery.start_soon(self._send, message, self._withdraw_soon)
 
     def forget(self, known: set[LeaseId]) -> None:
         for table in (self._closing, self._confirming_closed):
@@ -72,6 +85,14 @@ class Envoy:
         table[lease] = now_ms + RETRY_MS
         return True
 
+    def _soon(self, table: dict[LeaseId, int], leases: tuple[LeaseId, ...]) -> None:
+        for lease in leases:
+            if lease in table:
+                table[lease] = self._now_ms() + AGAIN_MS
+
+    def _withdraw_soon(self) -> None:
+        self._withdraw_not_before_ms = self._now_ms() + AGAIN_MS
+
     def _begin_confirm(self, action: Confirm) -> None:
         if not self._confirming:
             self._confirming = True
@@ -83,28 +104,36 @@ class Envoy:
         )
         started_ms = self._now_ms()
         try:
-            if await self._told(self._sender.send(message, wait_s=CONFIRM_WAIT_S), "ConfirmLeases"):
-                self.confirmed_at_ms = started_ms
-            else:
-                self.confirm_not_before_ms = self._now_ms() + RETRY_MS
+            match await self._told(self._sender.send(message, wait_s=CONFIRM_WAIT_S), "ConfirmLeases"):
+                case Answer.TAKEN:
+                    self.confirmed_at_ms = started_ms
+                case Answer.AGAIN:
+                    self.confirm_not_before_ms = self._now_ms() + AGAIN_MS
+                case Answer.REFUSED:
+                    self.confirm_not_before_ms = self._now_ms() + RETRY_MS
         finally:
             self._confirming = False
             self._done()
 
-    async def _send(self, message: messages.Message) -> None:
+    async def _send(self, message: messages.Message, soon: Callable[[], None]) -> None:
+        """`soon`: how the next pass is let send the same again."""
         try:
-            await self._told(self._sender.send(message), type(message).__name__)
+            if await self._told(self._sender.send(message), type(message).__name__) is Answer.AGAIN:
+                soon()
         finally:
             self._done()
 
-    async def _told(self, sending: Awaitable[object], what: str) -> bool:
+    async def _told(self, sending: Awaitable[object], what: str) -> Answer:
         try:
             await sending
         except PhotonError as error:
+            if isinstance(error, TransactionRefused) and error.passes:
+                log.info("%s goes out again for the next block: %s", what, error.what)
+                return Answer.AGAIN
             problem = f"{what}: {error.what}" + (f" ({error.found})" if error.found else "")
             if problem != self.last_problem:
                 log.warning("the chain did not take %s", problem)
             self.last_problem = problem
-            return False
+            return Answer.REFUSED
         self.last_problem = ""
-        return True
+        return Answer.TAKEN

@@ -3,6 +3,8 @@
 import pytest
 from attrs import evolve
 
+from photon_core.node.views import Submitted
+from photon_core.peers.methods import Verdict
 from photon_core.provider import bidder as bidder_module
 from photon_core.provider.bidder import BidDesk
 from photon_core.provider.chain import read_chain
@@ -81,3 +83,68 @@ async def test_large_rounds_are_sent_in_bounded_transactions(tenant, parts, look
     for _ in range(3):
         await tenant.deploy()
     assert await look(BidDesk(parts)) == 2
+
+
+async def test_bid_without_a_certificate_yet_counts_and_is_not_made_twice(chain, tenant, parts, look, monkeypatch):
+    """It may still win. It is forgotten when it is seen on chain, or when it has expired."""
+    order = await tenant.deploy()
+    handed_over = []
+
+    async def submit(transactions, *, wait_s=0.0):
+        handed_over.extend(transactions)
+        return tuple(Submitted(id=bytes(32), status="pending") for _ in transactions)
+
+    monkeypatch.setattr(chain, "submit", submit)
+    desk, capacity = BidDesk(parts), await parts.runtime.capacity()
+    for _ in range(2):
+        await look(desk)
+    assert len(handed_over) == 1
+    view = await read_chain(parts.node, parts.provider, parts.sender.address, parts.chain_id)
+    assert desk.stock(view, capacity).bid_for.cpu_milli == 200
+    assert desk.decision(order, view).verdict is Verdict.BID
+    late = evolve(view, status=evolve(view.status, height=view.height + bidder_module.UNTIL_BLOCKS + 1))
+    await look(desk, late)
+    assert len(handed_over) == 2, "the first can no longer come to be"
+    monkeypatch.undo()
+    await chain.submit(handed_over[:1])
+    assert parts.provider in bidders(chain, order)
+    await look(desk)
+    assert desk._sent == {}
+
+
+async def test_collateral_of_a_bid_under_way_is_not_spent_again(chain, tenant, parts, look, monkeypatch):
+    first = await tenant.deploy()
+    collateral_uptn = chain.world.exchange.ledger.order(first).collateral_uptn
+    real = chain.submit
+
+    async def submit(transactions, *, wait_s=0.0):
+        return tuple(Submitted(id=bytes(32), status="pending") for _ in transactions)
+
+    monkeypatch.setattr(chain, "submit", submit)
+    desk = BidDesk(parts)
+    await look(desk)
+    monkeypatch.setattr(chain, "submit", real)
+    second = await tenant.deploy()
+    view = await read_chain(parts.node, parts.provider, parts.sender.address, parts.chain_id)
+    await look(desk, evolve(view, balance_uptn=2 * collateral_uptn - 1))
+    assert desk.reasons[second].why == "balance"
+
+
+@pytest.mark.parametrize("code", ["backlog", "stale-pending"])
+async def test_chain_that_has_work_to_finish_first_is_asked_again_with_the_next_block(
+    chain, tenant, parts, look, monkeypatch, code
+):
+    orders = [await tenant.deploy() for _ in range(2)]
+    real, asked = chain.submit, []
+
+    async def submit(transactions, *, wait_s=0.0):
+        asked.extend(transactions)
+        return tuple(Submitted(id=bytes(32), status="refused", code=code, reason="later") for _ in transactions)
+
+    monkeypatch.setattr(chain, "submit", submit)
+    desk = BidDesk(parts)
+    await look(desk)
+    assert len(asked) == 1, "one by one they would be refused too"
+    monkeypatch.setattr(chain, "submit", real)
+    await look(desk)
+    assert all(parts.provider in bidders(chain, order) for order in orders)

@@ -8,8 +8,9 @@ from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
 from photon_core.exchange import messages
 from photon_core.exchange.messages import ProviderCloseReason
+from photon_core.node.account import TransactionRefused
 from photon_core.provider import envoy as envoy_module
-from photon_core.provider.envoy import RETRY_MS, Envoy
+from photon_core.provider.envoy import AGAIN_MS, RETRY_MS, Envoy
 from photon_core.provider.reconcile import CloseLease, Confirm, ConfirmClosed
 
 LEASE, OTHER = LeaseId(1, 0, 0), LeaseId(2, 0, 0)
@@ -141,3 +142,22 @@ async def test_leases_that_are_over_leave_nothing_in_memory(envoy, sender, done)
     envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why=""))
     await done.wait(2)
     assert len(sender.sent) == 2, "asked for anew, it is not held back by what was"
+
+
+@pytest.mark.parametrize("code", ["backlog", "stale-pending"])
+async def test_what_the_chain_takes_later_goes_out_again_for_the_next_block(envoy, sender, clock, done, code):
+    def send_all():
+        envoy.begin(Confirm(height=5, changes=()))
+        envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why=""))
+        envoy.begin(ConfirmClosed(leases=(OTHER,)))
+        envoy.withdraw((LEASE,), every_ms=1_000_000)
+
+    sender.refuse_with = [TransactionRefused(code=code, what="later") for _ in range(4)]
+    send_all()
+    await done.wait(4)
+    assert envoy.last_problem == ""
+    assert envoy.confirm_not_before_ms == clock.now_ms + AGAIN_MS
+    clock.now_ms += AGAIN_MS
+    send_all()
+    await done.wait(8)
+    assert len(sender.sent) == 8
