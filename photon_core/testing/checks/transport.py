@@ -35,6 +35,8 @@ TransportSubject = Subject[TransportContext, Transport]
 
 TIMEOUT_S = 30
 """For one check; a handshake takes milliseconds, a slow machine many of them."""
+UPS = 8
+"""Whether frames travel together with the greeting is up to the scheduler; in so many links some do."""
 CHAIN_ID = b"\x01" * 32
 OTHER_CHAIN_ID = b"\x02" * 32
 
@@ -236,6 +238,21 @@ async def not_to_itself(subject: TransportSubject) -> None:
         except ValueError:
             return
         raise AssertionError("dialling its own key is no ValueError")
+
+
+@transport_clauses.clause("What the answerer sends as soon as its link is up arrives.")
+async def sent_at_once(subject: TransportSubject) -> None:
+    for _ in range(UPS):
+        one, other = pair(subject)
+        async with running(one, other):
+            one.trust(other)
+            other.trust(one)
+            one.dial(other)
+            await other.up(one)
+            for channel in Channel:
+                assert other.transport.send(one.key, channel, bytes([channel])) is SendResult.QUEUED
+            got = [await one.frame() for _ in Channel]
+            assert sorted(event.frame for event in got) == [bytes([channel]) for channel in Channel]
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 from attrs import evolve
@@ -19,7 +19,7 @@ from .config import Libp2pConfig
 from .connection import Connection
 from .guard import guard
 from .library import IMuxedStream
-from .machine import Bye, FrameIn, Hello, LinkMachine, Room
+from .machine import Bye, FrameIn, Hello, LinkMachine, MachineEvent, Room
 
 READ_BYTES = 64 * 1024
 FAREWELL_S = 1.0
@@ -43,13 +43,16 @@ class Link:
         self._wake = trio.Event()
         self._heard_s = trio.current_time()
         self._leaving_s = float("inf")
+        self._early: list[MachineEvent] = []
 
     # -- before it is up ---------------------------------------------------------------------------------------------
 
     async def read_hello(self) -> Hello | Bye:
         while True:
-            for event in self.machine.receive(await self._read()):
+            events = self.machine.receive(await self._read())
+            for place, event in enumerate(events):
                 if isinstance(event, Hello | Bye):
+                    self._early = events[place + 1 :]
                     return event
 
     async def flush(self) -> None:
@@ -85,19 +88,20 @@ class Link:
 
     async def _reader(self) -> None:
         try:
-            # What came with the HELLO is in the machine's buffer already.
-            self._handle(b"")
+            early, self._early = self._early, []  # what came together with the HELLO
+            self._handle(early)
             while True:
-                self._handle(await self._read())
+                data = await self._read()
+                self._heard_s = trio.current_time()
+                self._handle(self.machine.receive(data))
         except PeerProtocolError as error:
             if not self.reason:
                 self.breach = error
                 self.close(str(error), discard=True)
 
-    def _handle(self, data: bytes) -> None:
-        self._heard_s = trio.current_time()
+    def _handle(self, events: Iterable[MachineEvent]) -> None:
         assert self._lane is not None
-        for event in self.machine.receive(data):
+        for event in events:
             match event:
                 case FrameIn(channel=channel, frame=frame):
                     self._lane.deliver(channel, frame)

@@ -53,7 +53,9 @@ LINKED_ALREADY = "there is a link already"
 ORDINARY = (DIALLING_YOU, LINKED_ALREADY)
 """Refusals that are nobody's fault: both sides dialled."""
 LOGGED_MAX = 1024
-"""Peers and addresses about which something was logged, and is not again."""
+LOG_AGAIN_S = 600.0
+"""What was logged is not logged again for this long, and no more than LOGGED_MAX lines come of all peers together: who
+invents keys and refusals fills neither the disk nor, for ever, the places of others."""
 
 
 @define
@@ -80,6 +82,7 @@ class Libp2pTransport:
         self._hello_on_its_way: set[NodeKey] = set()
         self._nursery: trio.Nursery | None = None
         self._logged: set[object] = set()
+        self._logged_since_s = float("-inf")
         identify = Identify(self._identity, lambda: self._handlers)
         self._handlers: Handlers = {
             LINK_PROTOCOL: self._link_opened_by_peer,
@@ -344,7 +347,12 @@ class Libp2pTransport:
     def _log_once(self, what: object, message: str, *arguments: object) -> None:
         if arguments[-1] in ORDINARY:
             log.debug(message, *arguments)
-        elif what not in self._logged and len(self._logged) < LOGGED_MAX:
+            return
+        now_s = trio.current_time()
+        if now_s - self._logged_since_s >= LOG_AGAIN_S:
+            self._logged.clear()
+            self._logged_since_s = now_s
+        if what not in self._logged and len(self._logged) < LOGGED_MAX:
             self._logged.add(what)
             log.warning(message, *arguments)
 
