@@ -20,7 +20,7 @@ from photon_core.api.bech32m import encode_address
 from photon_core.api.errors import PhotonError, UsageError
 from photon_core.api.ids import Hash, NodeKey
 from photon_core.api.pricing import PricingContext
-from photon_core.api.runtime import Runtime, RuntimeContext, RuntimeFailure
+from photon_core.api.runtime import RuntimeContext, RuntimeFailure
 from photon_core.api.transport import Transport, TransportContext
 from photon_core.chain.keys import KeyPurpose, SigningKey
 from photon_core.exchange.messages import UpdateProvider
@@ -112,7 +112,7 @@ async def run_agent(
             finally:
                 clear_run_info(config.home)
                 if stop_workloads:
-                    await _stop_workloads(agent.parts.runtime)
+                    await stop_all_workloads(agent)
 
 
 def _make_parts(
@@ -163,13 +163,28 @@ async def announce(agent: Agent, settings: ProviderSettings, node_key: NodeKey, 
         log.error("this provider's entry on chain is out of date and could not be changed: %s", error.what)
 
 
-async def _stop_workloads(runtime: Runtime) -> None:
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_WORKLOADS_S):
+async def stop_all_workloads(agent: Agent) -> None:
+    """Of all leases, whatever fails for one of them. Nothing is begun any more, and what is under way ends first."""
+    runtime = agent.parts.runtime
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_WORKLOADS_S) as patience:
+        if agent.executor is not None:
+            await agent.executor.close()
         try:
-            for lease in sorted({one.id.lease for one in await runtime.observe()}):
+            leases = sorted({one.id.lease for one in await runtime.observe()})
+        except Exception as error:  # noqa: BLE001 - told, and nobody is left to be harmed
+            log.error("workloads may be left running: %s", _words(error))
+            return
+        for lease in leases:
+            try:
                 await runtime.remove(lease)
-        except RuntimeFailure as failure:
-            log.error("workloads are left running: %s", failure.what)
+            except Exception as error:  # noqa: BLE001 - the other leases are stopped all the same
+                log.error("lease %s is left running: %s", lease, _words(error))
+    if patience.cancelled_caught:
+        log.error("workloads may be left running: they did not end within %s s", STOP_WORKLOADS_S)
+
+
+def _words(error: Exception) -> str:
+    return error.what if isinstance(error, RuntimeFailure) else f"{type(error).__name__}: {error}"
 
 
 async def _chain_id(node: NodeClient) -> Hash:

@@ -17,6 +17,7 @@ from photon_core.api.ids import OrderId
 from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.exchange.messages import CreateBid
 from photon_core.node.account import EXPIRES_AFTER_BLOCKS, NotCommittedYet, TransactionRefused
+from photon_core.node.views import OrderDetail
 from photon_core.peers.methods import Decision, Verdict
 
 from .bidding import Bidder, NoBid, Offer, Why, decide
@@ -78,9 +79,7 @@ class BidDesk:
             if order in self._sent or order in seen:
                 continue
             bidder = self._bidder(view, balance_uptn)
-            verdict = self._refused.get(order) or decide(
-                detail, bidder, self.stock(view, capacity), self._parts.pricing
-            )
+            verdict = self._refused.get(order) or self._judge(detail, bidder, self.stock(view, capacity))
             if isinstance(verdict, NoBid):
                 self._keep(order, verdict)
                 continue
@@ -93,6 +92,14 @@ class BidDesk:
             offers.append((order, verdict))
         for start in range(0, len(offers), BIDS_PER_TRANSACTION):
             await self._bid(offers[start : start + BIDS_PER_TRANSACTION])
+
+    def _judge(self, detail: OrderDetail, bidder: Bidder, stock: Inventory) -> Offer | NoBid:
+        try:
+            return decide(detail, bidder, stock, self._parts.pricing)
+        except Exception as error:  # a pricing plugin's bug costs this order's bid, and no other's
+            if detail.order.id not in self.reasons:
+                log.exception("order %s could not be judged", detail.order.id)
+            return NoBid(why=Why.DECLINED, reason=f"the order could not be judged: {type(error).__name__}")
 
     def decision(self, order: OrderId, view: ChainView) -> Decision:
         """For whoever asks why there is no bid."""

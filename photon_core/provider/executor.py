@@ -38,10 +38,13 @@ class RuntimeExecutor:
         self.trouble: dict[LeaseId, Trouble] = {}
         self.removed: set[LeaseId] = set()
         self._attempts: dict[LeaseId, int] = {}
+        self._scopes: dict[LeaseId, trio.CancelScope] = {}
+        self._closed = False
+        self._idle = trio.Event()
 
     def begin(self, action: Apply | Remove) -> None:
         """Starts the action and returns; `done` is called when it is over. Nothing when the lease is busy."""
-        if action.lease in self.busy:
+        if action.lease in self.busy or self._closed:
             return
         self.busy.add(action.lease)
         match action:
@@ -50,6 +53,15 @@ class RuntimeExecutor:
                 self._nursery.start_soon(self._carry_out, action.lease, lambda: self._apply(action))
             case Remove():
                 self._nursery.start_soon(self._carry_out, action.lease, lambda: self._remove(action))
+
+    async def close(self) -> None:
+        """Begins nothing any more; returns when nothing is under way."""
+        self._closed = True
+        for scope in self._scopes.values():
+            scope.cancel()
+        while self.busy:
+            self._idle = trio.Event()
+            await self._idle.wait()
 
     def forget(self, known: set[LeaseId]) -> None:
         """Leases that are over everywhere leave nothing in memory."""
@@ -69,9 +81,13 @@ class RuntimeExecutor:
         self.removed.add(action.lease)
 
     async def _carry_out(self, lease: LeaseId, action: Callable[[], Awaitable[None]]) -> None:
+        scope = self._scopes[lease] = trio.CancelScope()
         try:
-            await action()
-            self._clear(lease)
+            with scope:
+                if self._closed:
+                    return
+                await action()
+                self._clear(lease)
         except RuntimeFailure as failure:
             self._note(lease, failure.what, failure.remedy)
         except (OSError, KeyError) as error:  # a sandbox that died while it was wired
@@ -81,6 +97,8 @@ class RuntimeExecutor:
             self._note(lease, f"the runtime failed: {type(error).__name__}", "see the agent's log")
         finally:
             self.busy.discard(lease)
+            del self._scopes[lease]
+            self._idle.set()
             self._done()
 
     def _clear(self, lease: LeaseId) -> None:

@@ -7,6 +7,7 @@ lives. Nothing secret: no environment, no manifest.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from photon_core.node.views import LeaseDetail
 
 from .driver import Agent
 from .report import lease_report
+
+log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 1.0
 STATUS_FILE = "status.json"
@@ -61,14 +64,20 @@ def status_document(agent: Agent) -> dict[str, Any]:
 
 
 async def keep_written(agent: Agent, folder: Path) -> None:
-    last = b""
+    """What a full disk keeps from being written is tried again: it is a report, and nothing depends on it."""
+    last, failed = b"", ""
     while True:
         body = status_document(agent)
         data = json.dumps(body, indent=1).encode()
         if data != last:
-            last = data
             stamped = json.dumps({"written_ms": agent.parts.now_ms(), **body}, indent=1).encode()
-            await trio.to_thread.run_sync(write_atomically, folder / STATUS_FILE, stamped, 0o600)
+            try:
+                await trio.to_thread.run_sync(write_atomically, folder / STATUS_FILE, stamped, 0o600)
+                last, failed = data, ""
+            except OSError as error:
+                if str(error) != failed:
+                    log.warning("the status cannot be written: %s", error)
+                failed = str(error)
         await trio.sleep(WRITE_EVERY_S)
 
 

@@ -148,3 +148,20 @@ async def test_chain_that_has_work_to_finish_first_is_asked_again_with_the_next_
     monkeypatch.setattr(chain, "submit", real)
     await look(desk)
     assert all(parts.provider in bidders(chain, order) for order in orders)
+
+
+async def test_order_that_the_pricing_plugin_chokes_on_costs_no_other_its_bid(chain, tenant, parts, look, caplog):
+    bad, good = await tenant.deploy(), await tenant.deploy()
+
+    class Choosy:
+        def quote(self, request):
+            if request.order == bad:
+                raise ZeroDivisionError
+            return parts.pricing.quote(request)
+
+    desk = BidDesk(evolve(parts, pricing=Choosy()))
+    for _ in range(2):
+        await look(desk)
+    assert parts.provider in bidders(chain, good)
+    assert "ZeroDivisionError" in desk.reasons[bad].reason
+    assert len(caplog.records) == 1

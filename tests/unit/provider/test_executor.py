@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from photon_core.api.ids import LeaseId
 from photon_core.api.runtime import Desired, InstanceState, RuntimeFailure
@@ -151,3 +152,16 @@ async def test_leases_that_are_over_leave_nothing_in_memory(make_executor, runti
     executor.forget(set())
     assert not executor.trouble
     assert not executor.removed
+
+
+async def test_closed_executor_has_nothing_under_way_and_begins_nothing(runtime, make_executor, lease, apply):
+    slow = Slow(runtime, lease)
+    executor = make_executor(slow)
+    executor.begin(apply(lease))
+    with trio.fail_after(5):
+        await executor.close()
+    executor.begin(apply(OTHER))
+    assert not executor.busy
+    slow.gate.set()
+    await wait_all_tasks_blocked()
+    assert not runtime.instances
