@@ -47,9 +47,13 @@ class RunningMember:
 
     @property
     def how_it_ended(self) -> str:
-        if self.exit_code < 0:
-            return f"killed by {signal.Signals(-self.exit_code).name}"
-        return f"exit code {self.exit_code}"
+        if self.exit_code >= 0:
+            return f"exit code {self.exit_code}"
+        number = -self.exit_code
+        try:
+            return f"killed by {signal.Signals(number).name}"
+        except ValueError:  # a real-time signal
+            return f"killed by signal {number}"
 
     def last_lines(self) -> str:
         """The error that it ended with, or the end of its log."""

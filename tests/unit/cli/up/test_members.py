@@ -1,0 +1,27 @@
+"""How a member's end is told."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from photon_core.cli.up.children import Child
+from photon_core.cli.up.layout import MEMBERS
+from photon_core.cli.up.members import RunningMember
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "told"),
+    [
+        (0, "exit code 0"),
+        (3, "exit code 3"),
+        (-signal.SIGKILL, "killed by SIGKILL"),
+        (-(signal.SIGRTMIN + 1), f"killed by signal {signal.SIGRTMIN + 1}"),  # it has no name
+    ],
+)
+def test_an_end_is_told_by_its_code_or_its_signal(tmp_path: Path, exit_code: int, told: str) -> None:
+    child = Child(name="gone", pid=os.getpid(), pidfd=-1, output_fd=-1, command_fd=-1)
+    member = RunningMember(MEMBERS[0], child, tmp_path / "log", exit_code=exit_code)
+    assert member.how_it_ended == told
+    assert told in member.died().what
