@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from photon_runtime_process.config import Config
 from photon_runtime_process.runtime import ProcessRuntime
 
 
-def context(home: Path, **config: object) -> RuntimeContext:
+def context(home: Path, **config: Any) -> RuntimeContext:
     return RuntimeContext(home=home, chain_id=b"\x01" * 32, agent="agent-1", config=Config(**config))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
@@ -10,17 +11,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
+from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.runtime import InstanceState, RuntimeFailure
-from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, desired, echo_forever, said, until
+from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, desired, echo_forever, networks, said, until
 from photon_runtime_process.folder import Folder
 from photon_runtime_process.launch import CannotIsolate
+from photon_runtime_process.logs import LogReader
 from photon_runtime_process.runtime import ProcessRuntime
 from photon_runtime_process.sweep import sweep
 
@@ -91,7 +96,7 @@ async def test_killed_sandbox_is_observed_and_made_anew(kit: RuntimeKit, home: P
         seen = await until(runtime, spec.id, InstanceState.EXITED)
         assert "sandbox was killed" in seen.reason
         with pytest.raises(KeyError):
-            await runtime.namespace(spec.id)
+            await networks(runtime).namespace(spec.id)
         await runtime.apply(desired(spec))
         again = await until(runtime, spec.id, InstanceState.RUNNING)
         assert again.restarts == 1
@@ -168,6 +173,92 @@ async def test_unwritable_limits_are_kept_and_a_too_large_file_is_refused(kit: R
         await until(runtime, spec.id, InstanceState.EXITED)
         tail = b"".join([piece async for piece in runtime.logs(spec.id, follow=False, tail_lines=2)])
         assert tail == b"0\n262144\n"
+
+
+@pytest.mark.parametrize(
+    "said_of_it", [{"state": "running", "of another version": 1}, {"state": "flying"}, {}, {"x": 1}]
+)
+async def test_a_sandbox_of_another_version_is_swept_and_made_anew(
+    kit: RuntimeKit, home: Path, said_of_it: dict[str, object]
+) -> None:
+    spec = kit.spec("web", FOREVER)
+    async with kit.agent() as runtime:
+        await runtime.apply(desired(spec))
+    folder = Folder.of(home, spec.id)
+    helper = folder.helper()
+    assert helper is not None
+    (folder.path / "workload.json").write_text(json.dumps(said_of_it))
+    async with kit.agent() as runtime:
+        assert await runtime.observe() == ()
+        assert not helper.alive
+        await runtime.apply(desired(spec))
+        await until(runtime, spec.id, InstanceState.RUNNING)
+        await runtime.remove(spec.id.lease)
+
+
+async def test_a_removal_does_not_let_others_into_a_lease_that_somebody_waits_for(
+    home: Path, make: Callable[..., ProcessRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, lease = make(), LeaseId(1, 0, 0)
+    inside: list[int] = []
+    most: list[int] = []
+    second = trio.Event()
+
+    def looks(self: ProcessRuntime, of: LeaseId | None = None) -> list[tuple[InstanceId, Folder]]:
+        inside.append(1)
+        return [(InstanceId(lease, "web", 0), Folder(home / "none"))]
+
+    async def destroy(self: ProcessRuntime, folder: Folder) -> None:
+        most.append(len(inside))
+        if len(most) > 1:
+            second.set()
+        await trio.testing.wait_all_tasks_blocked()
+        inside.pop()
+
+    monkeypatch.setattr(ProcessRuntime, "_folders", looks)
+    monkeypatch.setattr(ProcessRuntime, "_destroy", destroy)
+
+    async def late() -> None:
+        await second.wait()
+        await runtime.remove(lease)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for act in (lambda: runtime.remove(lease), lambda: runtime.remove(lease), late):
+                nursery.start_soon(act)
+    assert most == [1, 1, 1]
+
+
+async def test_a_log_is_read_beside_the_event_loop(
+    kit: RuntimeKit, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: set[threading.Thread] = set()
+    read = LogReader._read
+
+    def watched(self: LogReader, start: int, skip: int, count: int) -> bytes:
+        readers.add(threading.current_thread())
+        return read(self, start, skip, count)
+
+    monkeypatch.setattr(LogReader, "_read", watched)
+    spec = kit.spec("web", echo_forever("up"))
+    async with kit.leased(spec) as runtime:
+        await said(runtime, spec.id, b"up\n")
+        assert [piece async for piece in runtime.logs(spec.id, follow=False, tail_lines=9)] == [b"up\n"]
+    assert readers
+    assert threading.main_thread() not in readers
+
+
+async def test_a_folder_that_cannot_be_written_is_a_failure_of_the_runtime(
+    kit: RuntimeKit, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    spec = kit.spec("web", FOREVER)
+    async with kit.leased(lease=spec.id.lease) as runtime:
+        monkeypatch.setattr(Folder, "write_hosts", full)
+        with pytest.raises(RuntimeFailure, match="No space"):
+            await runtime.apply(desired(spec))
 
 
 # --- as an ordinary user ----------------------------------------------------------------------------------------------
@@ -250,3 +341,4 @@ async def test_without_the_right_to_namespaces_it_says_what_to_do(
         await make().run()
     assert "user namespace: not permitted" in refused.value.what
     assert "max_user_namespaces" in refused.value.remedy
+    assert "photon plugin list" in refused.value.remedy

@@ -26,6 +26,7 @@ from typing import Any
 from attrs import frozen
 
 from photon_core.api.ids import Hash, InstanceId, LeaseId
+from photon_core.api.runtime import InstanceState
 from photon_runtime_process.helper.plan import (
     HOSTS_FILE,
     LOG_DIR,
@@ -40,6 +41,7 @@ from photon_runtime_process.helper.plan import (
 from photon_runtime_process.helper.workload import Life
 
 SANDBOXES, IDENTITY_FILE, CONTROL = "sandboxes", "identity.json", "control"
+STATES = frozenset(state.value for state in InstanceState)
 HOSTS_HEAD = "127.0.0.1 localhost\n::1 localhost\n"
 
 
@@ -105,8 +107,22 @@ class Folder:
         return helper if helper and helper.alive else None
 
     def life(self) -> Life:
+        """As new where it says nothing, or nothing that we understand: see `legible`."""
+        return self._life() or Life(state="sandbox")
+
+    @property
+    def legible(self) -> bool:
+        """False when a helper of another version wrote words that are not ours: nobody can say what it runs."""
+        return self._life() is not None or self._read(WORKLOAD_FILE) is None
+
+    def _life(self) -> Life | None:
         said = self._read(WORKLOAD_FILE)
-        return Life(**said) if said else Life(state="sandbox")
+        if said is None or said.get("state") not in STATES:
+            return None
+        try:
+            return Life(**said)
+        except TypeError:
+            return None
 
     def _read(self, name: str) -> dict[str, Any] | None:
         """Missing and torn are the same (a machine that lost power may leave an empty file): start anew."""

@@ -28,7 +28,7 @@ REMEDY = (
     "this runtime needs Linux 5.12 or newer and the right to make namespaces: allow it with "
     "`sysctl user.max_user_namespaces=10000` and, where these settings exist, "
     "`sysctl kernel.unprivileged_userns_clone=1` and `sysctl kernel.apparmor_restrict_unprivileged_userns=0`; "
-    "in a container, give it the capability SYS_ADMIN; or choose another runtime (`--plugin runtime_docker`)"
+    "in a container, give it the capability SYS_ADMIN; or choose another runtime out of `photon plugin list`"
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from photon_runtime_process.helper.log import segment_name
@@ -59,21 +58,21 @@ class LogReader:
                 position = begin
         return starts[0] if starts else 0
 
-    def available(self) -> Iterator[bytes]:
-        """All that is there now, in chunks."""
+    def read(self) -> bytes:
+        """The next chunk; empty when all that is there now was read."""
         while True:
             starts = self._starts()
             if not starts:
-                return
+                return b""
             if self.offset < starts[0]:
-                yield b"[photon: %d bytes of older output are gone]\n" % (starts[0] - self.offset)
-                self.offset = starts[0]
+                gone, self.offset = starts[0] - self.offset, starts[0]
+                return b"[photon: %d bytes of older output are gone]\n" % gone
             start = max(s for s in starts if s <= self.offset)
             piece = self._read(start, self.offset - start, CHUNK)
             if piece:
                 self.offset += len(piece)
-                yield piece
-            elif (later := [s for s in starts if s > start]) and self.offset < later[0]:
+                return piece
+            if (later := [s for s in starts if s > start]) and self.offset < later[0]:
                 self.offset = later[0]  # unreachable while segments are contiguous; never spin
             elif not later:
-                return
+                return b""

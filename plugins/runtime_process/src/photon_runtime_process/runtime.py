@@ -13,7 +13,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import trio
 
@@ -97,9 +97,11 @@ class ProcessRuntime:
             yield
 
     async def _adopt(self, folder: Folder) -> None:
-        """What lives goes on. What is dead but has a name keeps its folder, so that its end can be observed."""
+        """What lives goes on. What is dead but has a name keeps its folder, so that its end can be observed. What
+        another agent or another version left is swept away: if it is desired, the next apply makes it anew.
+        """
         instance, helper = folder.identity(self._owner), folder.helper()
-        if instance is None:
+        if instance is None or not folder.legible:
             if helper:
                 await kill(helper)
             await trio.to_thread.run_sync(folder.remove)
@@ -123,12 +125,23 @@ class ProcessRuntime:
             storage_bytes=min(found.storage_bytes, offer.storage_bytes),
         )
 
+    @asynccontextmanager
+    async def _alone_with(self, lease: LeaseId) -> AsyncIterator[None]:
+        """Its lock goes with the last one who held it or waited for it: never while somebody still waits."""
+        lock = self._locks[lease]
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(lease, None)
+
     # --- doing -------------------------------------------------------------------------------------------------------
 
     async def apply(self, desired: Desired) -> None:
         specs = {spec.id: spec for spec in desired.instances}
         wanted = {spec.id: spec.resources for spec in desired.instances} | dict(desired.sandboxes)
-        async with self._locks[desired.lease]:
+        async with self._alone_with(desired.lease):
             for instance, folder in self._folders(desired.lease):
                 if instance not in wanted:
                     await self._destroy(folder)
@@ -152,6 +165,11 @@ class ProcessRuntime:
             failures.append(failure)
         except RuntimeFailure as failure:
             failures.append(failure)
+        except OSError as problem:
+            what = f"the sandbox of {instance} could not be made: {problem.strerror or problem}"
+            failures.append(
+                RuntimeFailure(what, f"see to {problem.filename or self._context.home}: its disk and rights")
+            )
 
     async def _converge(self, instance: InstanceId, room: Resources, spec: InstanceSpec | None) -> None:
         async with self._starting:
@@ -183,10 +201,9 @@ class ProcessRuntime:
         await sandbox.start(spec, limits, before.restarts + 1 if same else 0)
 
     async def remove(self, lease: LeaseId) -> None:
-        async with self._locks[lease]:
+        async with self._alone_with(lease):
             for _, folder in self._folders(lease):
                 await self._destroy(folder)
-        self._locks.pop(lease, None)
 
     async def _destroy(self, folder: Folder) -> None:
         """First asked, then killed, then forgotten: in this order a crash in between leaves what can be found again."""
@@ -252,19 +269,17 @@ class ProcessRuntime:
 
     async def logs(self, instance: InstanceId, *, follow: bool, tail_lines: int) -> AsyncIterator[bytes]:
         folder = Folder.of(self._context.home, instance)
-        reader = LogReader(folder.log, tail_lines)
-        if not follow:
-            for piece in reader.available():
-                yield piece
-            return
+        in_thread = trio.to_thread.run_sync
+        reader = await in_thread(LogReader, folder.log, tail_lines)
         with suppress(HelperGone):
-            async with connected(folder) as connection:
-                while True:
-                    for piece in reader.available():
-                        yield piece
-                    await connection.send({"op": "follow", "offset": reader.offset})
-                    await connection.receive()
-        for piece in reader.available():
+            if follow:
+                async with connected(folder) as connection:
+                    while True:
+                        while piece := await in_thread(reader.read):
+                            yield piece
+                        await connection.send({"op": "follow", "offset": reader.offset})
+                        await connection.receive()
+        while piece := await in_thread(reader.read):
             yield piece
 
     # --- events ------------------------------------------------------------------------------------------------------
