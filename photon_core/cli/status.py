@@ -210,7 +210,7 @@ def money_facts(money: MoneySummary) -> Facts:
         ("deposited", money.deposited_uptn),
         ("paid to providers", money.paid_uptn),
         ("owed to providers", money.owed_uptn),
-        ("paid to bidders", money.bidders_uptn),
+        ("to bidders, for ordering again", money.bidders_uptn),
         ("came back", money.refunded_uptn),
         ("still held", money.held_uptn),
         ("collateral received", money.collateral_received_uptn),
