@@ -13,10 +13,23 @@ from attrs import frozen
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import Address, Hash
 from photon_core.api.market import BidStatus
+from photon_core.exchange import events
 from photon_core.exchange.parameters import Parameters
 from photon_core.exchange.records import Provider
 from photon_core.node.client import NodeClient
 from photon_core.node.views import LeaseDetail, NodeStatus, OrderDetail
+
+AGENT_CONCERNS = (
+    events.OrderOpened,
+    events.OrderExpired,
+    events.LeaseCreated,
+    events.LeaseClosing,
+    events.LeaseClosed,
+    events.BidEnded,
+    events.ProviderChanged,
+    events.DeploymentFunded,
+)
+"""What happens on chain and may change what an agent has to do."""
 
 
 @frozen(kw_only=True)

@@ -31,14 +31,13 @@ from photon_core.api.errors import PhotonError
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import NOTHING
 from photon_core.api.runtime import NETWORK_AGENT, InstanceState, Observed, RuntimeFailure, SandboxNetworks
-from photon_core.exchange import events as exchange_events
 from photon_core.exchange.records import LeaseState
 from photon_core.manifest.records import Section
 from photon_core.peers.methods import InstancePhase
 
 from . import reconcile, workload
 from .bidder import BidDesk
-from .chain import ChainView, NotRegistered, WrongChain, read_chain
+from .chain import AGENT_CONCERNS, ChainView, NotRegistered, WrongChain, read_chain
 from .envoy import Envoy
 from .executor import RuntimeExecutor
 from .health import Memory
@@ -65,16 +64,6 @@ WATCH_AGAIN_S = 1.0
 FAILED_AGAIN_S = 3.0
 """After a pass that failed: whatever rings meanwhile, a bug is not met again in a tight loop."""
 WAIT_FOR_NODE_S = 1.0
-_CONCERNS = (
-    exchange_events.OrderOpened,
-    exchange_events.OrderExpired,
-    exchange_events.LeaseCreated,
-    exchange_events.LeaseClosing,
-    exchange_events.LeaseClosed,
-    exchange_events.BidEnded,
-    exchange_events.ProviderChanged,
-    exchange_events.DeploymentFunded,
-)
 
 
 class Agent:
@@ -188,7 +177,7 @@ class Agent:
                 async with aclosing(_closable(self.parts.node.events(height))) as blocks:
                     async for block in blocks:
                         height = block.height + 1
-                        if any(isinstance(event, _CONCERNS) for event in block.events):
+                        if any(isinstance(event, AGENT_CONCERNS) for event in block.events):
                             self.bell.ring()
             except PhotonError as error:
                 log.warning("the node's events stopped: %s", error.what)
