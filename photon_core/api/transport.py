@@ -25,7 +25,9 @@ from .plugin import PluginRecord
 
 FRAME_BYTES_MAX = 256 * 1024
 LINKS_MAX = 256
-"""Links of all standings together; places for validators are kept free of strangers."""
+"""Links of all standings together."""
+LINKS_KEPT = 32
+"""Of these places only validators and peers may take; strangers and followers are let in beside them."""
 
 
 class Channel(IntEnum):
@@ -50,12 +52,36 @@ FRAME_OVERHEAD_BYTES = 32
 
 
 class Standing(Enum):
-    """What a peer is to this node; decides the channels that it may use and how many of its kind are let in."""
+    """What a peer is to this node; decides the channels that it may use and how many of its kind are let in.
 
-    REFUSED = frozenset[Channel]()
-    STRANGER = frozenset({Channel.REQUESTS})
-    PEER = frozenset({Channel.GOSSIP, Channel.REQUESTS, Channel.BULK})
-    VALIDATOR = frozenset(Channel)
+    A PEER is known to the operator. A FOLLOWER may use the same channels, but nobody knows it: it is bounded in number
+    and rate as strangers are.
+    """
+
+    REFUSED = "refused"
+    STRANGER = "stranger"
+    FOLLOWER = "follower"
+    PEER = "peer"
+    VALIDATOR = "validator"
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """Those on which the peer may send."""
+        return _CHANNELS[self]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all LINKS_MAX places are open to it."""
+        return self in (Standing.PEER, Standing.VALIDATOR)
+
+
+_CHANNELS = {
+    Standing.REFUSED: frozenset[Channel](),
+    Standing.STRANGER: frozenset({Channel.REQUESTS}),
+    Standing.FOLLOWER: frozenset({Channel.GOSSIP, Channel.REQUESTS, Channel.BULK}),
+    Standing.PEER: frozenset({Channel.GOSSIP, Channel.REQUESTS, Channel.BULK}),
+    Standing.VALIDATOR: frozenset(Channel),
+}
 
 
 class SendResult(Enum):

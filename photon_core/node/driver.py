@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import assert_never
 
@@ -109,10 +109,9 @@ class Driver:
             case steps.Publish():
                 self._publish(effect)
             case steps.GossipTransactions():
-                for frame in gossip.transaction_frames(effect.transactions):
-                    self._tell(frame, effect.only, effect.besides)
+                self._tell(gossip.transaction_frames(effect.transactions), effect.only, effect.besides)
             case steps.GossipHead():
-                self._tell(gossip.head_frame(effect.height), effect.only)
+                self._tell([gossip.head_frame(effect.height)], effect.only)
             case steps.FetchBlocks():
                 self._nursery.start_soon(self._fetch, effect)
             case steps.Halt():
@@ -248,12 +247,17 @@ class Driver:
         except trio.WouldBlock:
             self._nursery.start_soon(self._send.send, event)
 
-    def _tell(self, frame: bytes, only: NodeKey | None, besides: NodeKey | None = None) -> None:
-        """A full channel loses the frame: a head is followed by the next, transactions are told again."""
-        for link in self.peers.transport.links():
-            wanted = link.peer == only if only is not None else link.peer != besides
-            if wanted and Channel.GOSSIP in link.standing.value:
-                self.peers.transport.send(link.peer, Channel.GOSSIP, frame)
+    def _tell(self, frames: Iterable[bytes], only: NodeKey | None, besides: NodeKey | None = None) -> None:
+        gossip.tell(
+            self.peers.transport,
+            [
+                link.peer
+                for link in self.peers.transport.links()
+                if (link.peer == only if only is not None else link.peer != besides)
+                and Channel.GOSSIP in link.standing.channels
+            ],
+            frames,
+        )
 
     def _gossip_arrived(self, peer: NodeKey, frame: bytes) -> None:
         try:

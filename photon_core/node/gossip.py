@@ -1,4 +1,4 @@
-"""What nodes tell each other unasked: transactions, and how high their chain is. Pure, bounded, strict.
+"""What nodes tell each other unasked: transactions, and how high their chain is. Bounded, strict, never waits.
 
 A message is `[kind, body]` in the chain's CBOR. Batches are cut to fit a frame; what does not decode costs the peer its
 link (`PeerProtocolError`).
@@ -13,8 +13,8 @@ from typing import Any
 from attrs import frozen
 
 from photon_core.api.errors import CodecError, PeerProtocolError
-from photon_core.api.ids import Hash
-from photon_core.api.transport import FRAME_BYTES_MAX
+from photon_core.api.ids import Hash, NodeKey
+from photon_core.api.transport import FRAME_BYTES_MAX, Channel, SendResult, Transport
 from photon_core.chain import codec
 from photon_core.chain.transactions import Transaction, decode_transaction
 
@@ -56,6 +56,17 @@ def transaction_frames(transactions: Iterable[Transaction]) -> Iterator[bytes]:
         size += needed
     if batch:
         yield _batch_frame(batch)
+
+
+def tell(transport: Transport, peers: Iterable[NodeKey], frames: Iterable[bytes]) -> None:
+    """A full channel loses its frame and the rest: a head is followed by the next, transactions are told again.
+
+    A frame is made when somebody has room for it: a new link costs no more than its channel takes, however much waits
+    in the mempool.
+    """
+    left, making = list(peers), iter(frames)
+    while left and (frame := next(making, None)) is not None:
+        left = [peer for peer in left if transport.send(peer, Channel.GOSSIP, frame) is SendResult.QUEUED]
 
 
 def _batch_frame(batch: Sequence[bytes]) -> bytes:

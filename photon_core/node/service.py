@@ -216,13 +216,13 @@ async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskSt
     setup = node.setup
     async with trio.open_nursery() as nursery:
         await nursery.start(transport.run)
-        transport.set_admission(_admit)
-        nursery.start_soon(node.driver.peers.run)
-        await nursery.start(node.driver.run)
-        node.addresses = tuple([await _listen(transport, address, setup) for address in setup.settings.listen])
         dial: dict[NodeKey, list[str]] = {}
         for peer, address in map(parse_peer, setup.settings.peers):
             dial.setdefault(peer, []).append(address)
+        transport.set_admission(partial(_admit, frozenset(dial)))
+        nursery.start_soon(node.driver.peers.run)
+        await nursery.start(node.driver.run)
+        node.addresses = tuple([await _listen(transport, address, setup) for address in setup.settings.listen])
         nursery.start_soon(_keep_linked, transport, {peer: tuple(addresses) for peer, addresses in dial.items()})
         surface: NodeSurface = node
         url = await nursery.start(serve_api, make_app(surface), setup.settings.api)
@@ -269,6 +269,8 @@ async def _listen(transport: Transport, address: str, setup: NodeSetup) -> str:
         ) from None
 
 
-def _admit(_peer: NodeKey) -> Standing:
-    """Anybody may follow a public ledger. Channels of validators open with the engines that use them."""
-    return Standing.PEER
+def _admit(configured: frozenset[NodeKey], peer: NodeKey) -> Standing:
+    """Anybody may follow a public ledger, but takes no place of a peer that the operator named. Channels of validators
+    open with the engines that use them.
+    """
+    return Standing.PEER if peer in configured else Standing.FOLLOWER

@@ -19,6 +19,11 @@ class PeersLimits:
     """Of a validator or peer, in each direction and channel; as many handlers may run for it."""
     requests_open_stranger_max: int = 16
     """A tenant watches a few deployments and follows a few logs."""
+    requests_open_follower_max: int = 64
+    """A node that follows fetches a few runs of blocks at once."""
+    follower_rate_per_s: float = 200.0
+    follower_burst: int = 400
+    """Catching up takes one request for many blocks."""
     stranger_rate_per_s: float = 50.0
     stranger_burst: int = 100
     """A command line that submits and polls stays below; a scan does not."""
@@ -28,7 +33,23 @@ class PeersLimits:
     """From a request's first frame until its parameters are complete."""
 
     def open_max(self, standing: Standing) -> int:
-        return self.requests_open_stranger_max if standing is Standing.STRANGER else self.requests_open_max
+        match standing:
+            case Standing.REFUSED | Standing.STRANGER:
+                return self.requests_open_stranger_max
+            case Standing.FOLLOWER:
+                return self.requests_open_follower_max
+            case Standing.PEER | Standing.VALIDATOR:
+                return self.requests_open_max
+
+    def bucket(self, standing: Standing) -> TokenBucket | None:
+        """For the requests of one peer; None: known peers are not held to a rate."""
+        match standing:
+            case Standing.REFUSED | Standing.STRANGER:
+                return TokenBucket(self.stranger_rate_per_s, self.stranger_burst)
+            case Standing.FOLLOWER:
+                return TokenBucket(self.follower_rate_per_s, self.follower_burst)
+            case Standing.PEER | Standing.VALIDATOR:
+                return None
 
 
 @define

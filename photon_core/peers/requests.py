@@ -56,8 +56,8 @@ def everyone(_peer: NodeKey, _standing: Standing) -> bool:
 
 
 def no_strangers(_peer: NodeKey, standing: Standing) -> bool:
-    """For `serve(allow=…)`: peers and validators only."""
-    return standing in (Standing.PEER, Standing.VALIDATOR)
+    """For `serve(allow=…)`: followers, peers and validators."""
+    return standing not in (Standing.REFUSED, Standing.STRANGER)
 
 
 Breach = Callable[[NodeKey, PeerProtocolError], None]

@@ -47,7 +47,7 @@ class Visitor:
     """What this node keeps of a peer that asks: how often it did, and what runs for it now."""
 
     standing: Callable[[], Standing]
-    bucket: TokenBucket
+    buckets: dict[Standing, TokenBucket | None] = field(factory=dict)
     running: Counter[str] = field(factory=Counter)
 
 
@@ -63,7 +63,7 @@ class Service:
         self._methods[name] = method
 
     def visitor(self, standing: Callable[[], Standing]) -> Visitor:
-        return Visitor(standing, TokenBucket(self._limits.stranger_rate_per_s, self._limits.stranger_burst))
+        return Visitor(standing)
 
     async def answer(self, conversation: Conversation, request: Request, method: Method, visitor: Visitor) -> None:
         """The whole life of one request that `admit` let in. Never raises."""
@@ -100,13 +100,16 @@ class Service:
 
     def _fit(self, conversation: Conversation, request: Request, visitor: Visitor) -> Method:
         standing = visitor.standing()
-        if standing is Standing.STRANGER and not visitor.bucket.take(trio.current_time()):
-            raise Refusal("rate", f"more than {self._limits.stranger_rate_per_s:g} requests a second")
+        if standing not in visitor.buckets:  # it may change while the link stands
+            visitor.buckets[standing] = self._limits.bucket(standing)
+        bucket = visitor.buckets[standing]
+        if bucket is not None and not bucket.take(trio.current_time()):
+            raise Refusal("rate", f"more than {bucket.rate_per_s:g} requests a second")
         method = self._methods.get(request.method)
         if method is None:
             raise Refusal("unknown-method", request.method)
         if not method.allow(conversation.peer, standing):
-            raise Refusal("not-allowed", f"{request.method} is not for {standing.name.lower()}s, or not for this one")
+            raise Refusal("not-allowed", f"{request.method} is not for {standing.value}s, or not for this one")
         if len(conversation.requests) > self._limits.open_max(standing):
             raise Refusal("busy", f"more than {self._limits.open_max(standing)} requests at once")
         if visitor.running[request.method] >= method.concurrency_per_peer:

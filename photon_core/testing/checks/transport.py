@@ -349,7 +349,7 @@ async def priority(subject: TransportSubject) -> None:
 
 @transport_clauses.clause("No frame arrives on a channel that the sender's standing does not include.")
 async def standing(subject: TransportSubject) -> None:
-    for of in (Standing.STRANGER, Standing.PEER):
+    for of in (Standing.STRANGER, Standing.FOLLOWER, Standing.PEER):
         one, other = pair(subject)
         async with running(one, other):
             one.trust(other)
@@ -358,10 +358,10 @@ async def standing(subject: TransportSubject) -> None:
             await one.up(other)
             for channel in Channel:
                 result = one.transport.send(other.key, channel, bytes([channel]))
-                if channel in of.value:
+                if channel in of.channels:
                     assert result is SendResult.QUEUED, f"{channel.name} is closed to a {of.name}"
-            for _ in of.value:
-                assert (await other.frame()).channel in of.value
+            for _ in of.channels:
+                assert (await other.frame()).channel in of.channels
 
 
 @transport_clauses.clause("A REFUSED peer gets no link, and one once it is admitted.")

@@ -68,7 +68,7 @@ class FakeTransport:
     def send(self, peer: NodeKey, channel: Channel, frame: bytes) -> SendResult:
         check_frame(frame)
         other = self._other
-        if other is None or other.key != peer or other.info is None or channel not in other.info.standing.value:
+        if other is None or other.key != peer or other.info is None or channel not in other.info.standing.channels:
             return SendResult.NO_LINK
         if not self.credit.take(channel, frame_cost(frame)):
             return SendResult.FULL

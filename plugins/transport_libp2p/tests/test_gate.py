@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from photon_core.api.transport import LINKS_MAX, Standing
+from photon_core.api.transport import LINKS_KEPT, LINKS_MAX, Standing
 from photon_transport_libp2p.config import Libp2pConfig
 from photon_transport_libp2p.gate import Gate, Pending
 
@@ -55,6 +55,30 @@ def test_strangers_leave_places_for_others() -> None:
     assert gate.refusal(Standing.VALIDATOR, "10.0.0.1") is None
     gate.give_back(Standing.STRANGER, "10.0.0.1")
     assert gate.refusal(Standing.STRANGER, "10.0.0.1") is None
+
+
+def test_followers_of_one_address_keep_nobody_else_out() -> None:
+    gate, config = Gate(Libp2pConfig()), Libp2pConfig()
+    while gate.refusal(Standing.FOLLOWER, "10.0.0.1") is None:
+        gate.take(Standing.FOLLOWER, "10.0.0.1")
+    assert "places for followers of one address" in str(gate.refusal(Standing.FOLLOWER, "10.0.0.1"))
+    for standing in (Standing.PEER, Standing.VALIDATOR, Standing.STRANGER):
+        assert gate.refusal(standing, "10.0.0.1") is None
+    for number in range(config.followers_max - config.followers_per_address_max):
+        gate.take(Standing.FOLLOWER, f"10.0.1.{number}")
+    assert "places for followers are taken" in str(gate.refusal(Standing.FOLLOWER, "10.0.0.2"))
+
+
+def test_places_are_kept_whatever_the_configuration_says() -> None:
+    gate = Gate(Libp2pConfig(strangers_max=1000, strangers_per_address_max=1000, followers_max=1000))
+    for number in range(LINKS_MAX - LINKS_KEPT):
+        assert gate.refusal(Standing.STRANGER, "10.0.0.1") is None
+        gate.take(Standing.STRANGER if number % 2 else Standing.FOLLOWER, "10.0.0.1")
+    assert "for validators and peers" in str(gate.refusal(Standing.FOLLOWER, "10.0.0.2"))
+    for _ in range(LINKS_KEPT):
+        assert gate.refusal(Standing.PEER, "10.0.0.1") is None
+        gate.take(Standing.PEER, "10.0.0.1")
+    assert gate.refusal(Standing.PEER, "10.0.0.1") is not None
 
 
 @pytest.mark.parametrize("standing", [Standing.PEER, Standing.VALIDATOR])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import cbor2
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photon_core.api.errors import PeerProtocolError
-from photon_core.api.transport import FRAME_BYTES_MAX
+from photon_core.api.transport import CREDIT_BYTES, FRAME_BYTES_MAX, Channel, Standing
 from photon_core.node import gossip
+from photon_core.testing.fakes.transport import linked_transports
 from photon_core.testing.node import transfer
 
 CHAIN = b"\x05" * 32
@@ -79,3 +81,20 @@ def test_transactions_of_another_chain_are_refused() -> None:
     (frame,) = gossip.transaction_frames([GOOD])
     with pytest.raises(PeerProtocolError, match="chain"):
         gossip.decode_frame(frame, b"\x06" * 32)
+
+
+async def test_no_frame_is_made_for_a_channel_that_is_full() -> None:
+    one, other = linked_transports(Standing.FOLLOWER)
+    made = 0
+
+    def frames() -> Iterator[bytes]:
+        nonlocal made
+        for _ in range(1000):
+            made += 1
+            yield bytes(FRAME_BYTES_MAX)
+
+    gossip.tell(one, [other.key], frames())
+    assert made == CREDIT_BYTES[Channel.GOSSIP] // FRAME_BYTES_MAX, "one of them found the channel full"
+    made = 0
+    gossip.tell(one, [], frames())
+    assert made == 0

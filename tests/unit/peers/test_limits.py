@@ -15,4 +15,7 @@ def test_bucket_holds_a_burst_and_fills_at_its_rate() -> None:
 def test_strangers_may_ask_less_at_once() -> None:
     limits = PeersLimits(requests_open_max=9, requests_open_stranger_max=2)
     assert limits.open_max(Standing.STRANGER) == 2
+    assert limits.open_max(Standing.FOLLOWER) > 2
+    assert limits.bucket(Standing.FOLLOWER) is not None
+    assert limits.bucket(Standing.PEER) is limits.bucket(Standing.VALIDATOR) is None
     assert limits.open_max(Standing.PEER) == limits.open_max(Standing.VALIDATOR) == 9

@@ -14,8 +14,9 @@ class Libp2pConfig:
     is taken for dead. `backoff_first_s`, `backoff_max_s`: between attempts to dial.
 
     `pending_max`, `pending_per_address_max`: connections that have no link yet, in all and from one address (IPv6: one
-    /64 network); one more pushes out the oldest. `strangers_max`, `strangers_per_address_max`: links of peers that are
-    neither validators nor known peers; the rest of the places is kept for those.
+    /64 network); one more pushes out the oldest. `strangers_max`, `strangers_per_address_max`: links of peers that
+    may only ask; `followers_max`, `followers_per_address_max`: of nodes that follow the chain and that nobody here knows.
+    LINKS_KEPT places remain for validators and known peers, whatever is set here.
     """
 
     handshake_s: float = 5.0
@@ -27,3 +28,5 @@ class Libp2pConfig:
     pending_per_address_max: int = 32
     strangers_max: int = 128
     strangers_per_address_max: int = 64
+    followers_max: int = 96
+    followers_per_address_max: int = 32

@@ -6,8 +6,9 @@ with the oldest of the address that has most). A peer that means it is through w
 holds a place loses it to the next caller. Three hundred idle connections keep nobody out, not even from the same
 machine.
 
-Once the peer is known, places are counted by standing: strangers have a number of their own, and one per address, so
-that places remain for validators and peers whatever strangers do.
+Once the peer is known, places are counted by standing: strangers and followers each have a number of their own, and
+one per address, and together never more than LINKS_MAX - LINKS_KEPT, so that places remain for validators and peers
+whatever the others do.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from photon_core.api.transport import LINKS_MAX, Standing
+from photon_core.api.transport import LINKS_KEPT, LINKS_MAX, Standing
 
 from .config import Libp2pConfig
 
@@ -36,7 +37,11 @@ class Gate:
     def __init__(self, config: Libp2pConfig) -> None:
         self._config = config
         self._pending: dict[str, list[Pending]] = {}
-        self._strangers: Counter[str] = Counter()
+        self._most = {
+            Standing.STRANGER: (config.strangers_max, config.strangers_per_address_max),
+            Standing.FOLLOWER: (config.followers_max, config.followers_per_address_max),
+        }
+        self._unknown: dict[Standing, Counter[str]] = {standing: Counter() for standing in self._most}
         self._links = 0
 
     # -- connections -------------------------------------------------------------------------------------------------
@@ -75,21 +80,27 @@ class Gate:
             return "not admitted"
         if self._links >= LINKS_MAX:
             return f"all {LINKS_MAX} places are taken"
-        if standing is Standing.STRANGER:
-            if self._strangers.total() >= self._config.strangers_max:
-                return f"all {self._config.strangers_max} places for strangers are taken"
-            if self._strangers[network] >= self._config.strangers_per_address_max:
-                return f"all {self._config.strangers_per_address_max} places for strangers of one address are taken"
+        return None if standing.is_known else self._refusal_of_unknown(standing, network)
+
+    def _refusal_of_unknown(self, standing: Standing, network: str) -> str | None:
+        most, most_of_one = self._most[standing]
+        if sum(links.total() for links in self._unknown.values()) >= LINKS_MAX - LINKS_KEPT:
+            return f"the last {LINKS_KEPT} places are for validators and peers"
+        if self._unknown[standing].total() >= most:
+            return f"all {most} places for {standing.value}s are taken"
+        if self._unknown[standing][network] >= most_of_one:
+            return f"all {most_of_one} places for {standing.value}s of one address are taken"
         return None
 
     def take(self, standing: Standing, network: str) -> None:
         self._links += 1
-        if standing is Standing.STRANGER:
-            self._strangers[network] += 1
+        if not standing.is_known:
+            self._unknown[standing][network] += 1
 
     def give_back(self, standing: Standing, network: str) -> None:
         self._links -= 1
-        if standing is Standing.STRANGER:
-            self._strangers[network] -= 1
-            if not self._strangers[network]:
-                del self._strangers[network]
+        if not standing.is_known:
+            of_standing = self._unknown[standing]
+            of_standing[network] -= 1
+            if not of_standing[network]:
+                del of_standing[network]

@@ -153,9 +153,9 @@ class Link:
 
     def change_standing(self, standing: Standing) -> None:
         assert self.info is not None
-        if self.info.standing.value <= standing.value:
+        if standing is not Standing.REFUSED and self.info.standing.channels <= standing.channels:
             self.info = evolve(self.info, standing=standing)
-            self.machine.grant(standing.value)
+            self.machine.grant(standing.channels)
             self._wake.set()
         else:
             self.leave(f"its standing is now {standing.name}")

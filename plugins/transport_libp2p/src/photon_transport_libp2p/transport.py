@@ -209,7 +209,7 @@ class Libp2pTransport:
             link.machine.bye(refusal)
             await link.flush()
             return
-        link.machine.hello(self._chain_id, self._instance, self._admission(peer).value)
+        link.machine.hello(self._chain_id, self._instance, self._admission(peer).channels)
         await self._run_link(peer, link, hello, connection.address)
 
     def _refusal(self, peer: NodeKey, link: Link, hello: Hello) -> str | None:
@@ -331,7 +331,7 @@ class Libp2pTransport:
             attempt.started(LINKED_ALREADY)
             return
         link = Link(connection, stream, self._config)
-        link.machine.hello(self._chain_id, self._instance, self._admission(peer).value)
+        link.machine.hello(self._chain_id, self._instance, self._admission(peer).channels)
         self._hello_on_its_way.add(peer)
         await link.flush()
         hello = await link.read_hello()

@@ -38,7 +38,7 @@ class Direction:
         self._sent = 0
 
     def send(self, channel: Channel, frame: bytes) -> SendResult:
-        if channel not in self.granted.value:
+        if channel not in self.granted.channels:
             return SendResult.NO_LINK
         if not self.credit.take(channel, frame_cost(frame)):
             return SendResult.FULL

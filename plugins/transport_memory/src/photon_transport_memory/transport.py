@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 from photon_core.api.ids import NodeKey
 from photon_core.api.inbox import Inbox, check_frame
 from photon_core.api.transport import (
+    LINKS_KEPT,
     LINKS_MAX,
     Admission,
     Channel,
@@ -120,7 +121,7 @@ class MemoryTransport:
         self.admission = admission
         for peer, end in list(self._ends.items()):
             standing = admission(peer)
-            if end.info.standing.value <= standing.value:
+            if standing is not Standing.REFUSED and end.info.standing.channels <= standing.channels:
                 end.info = evolve(end.info, standing=standing)
                 end.link.outgoing[peer].granted = standing
             else:  # as on a wire: what is in flight on a channel that was taken away must not count as a breach
@@ -144,8 +145,12 @@ class MemoryTransport:
             and peer.chain_id == self.chain_id
             and self.admission(peer.key) is not Standing.REFUSED
             and peer.key not in self._ends
-            and len(self._ends) < LINKS_MAX
+            and self._has_place(self.admission(peer.key))
         )
+
+    def _has_place(self, standing: Standing) -> bool:
+        unknown = sum(not end.info.standing.is_known for end in self._ends.values())
+        return len(self._ends) < LINKS_MAX and (standing.is_known or unknown < LINKS_MAX - LINKS_KEPT)
 
     def link_opened(self, link: MemoryLink, peer: NodeKey, address: str, *, inbound: bool) -> None:
         info = LinkInfo(peer=peer, address=address, inbound=inbound, standing=self.admission(peer))
