@@ -4,9 +4,9 @@ The agent is level-triggered: it computes what ought to run, calls `apply`, look
 start, on every event and every few seconds. So `apply` must be idempotent, and nothing may be known only to the agent's
 memory: an instance is found again by its labels after the agent, the engine or the machine was killed.
 
-One sandbox per instance is made when the manifest comes and holds the network namespace; the workload joins it once it
-is wired and what it depends on is ready, and may restart in it any number of times. Instances are the same as long as `spec_digest` is: image, command,
-args, env and mounts; resources and names change in place.
+One sandbox per instance is made when the manifest comes and holds the network namespace; the workload joins it when it
+is wired and what it depends on is ready, and may restart in it any number of times. Instances are the same as long as
+`spec_digest` is: image, command, args, env and mounts; resources and names change in place.
 
 Networks are a capability. `NETWORK_AGENT`: the runtime is also a `SandboxNetworks` and hands the agent sockets inside a
 sandbox, and the agent is the network. `NETWORK_SELF`: an engine across machines that polices itself (not yet

@@ -28,8 +28,8 @@ class MoneySummary:
     """deposited = paid + owed + bidders + refunded + held, to the uptn. Fees and collateral are no part of the deposit.
 
     `owed_uptn` is earned and not paid out yet; `bidders_uptn` is what bidders got because an order was closed under
-    their bids, and what ordering again cost after orders that nobody won. `fees_uptn` are of the transactions that created and closed it; `collateral_received_uptn` went to the
-    owner's account, for leases whose provider fell silent.
+    their bids, with what ordering again cost after orders that nobody won. `fees_uptn` are of the transactions that
+    created and closed it; `collateral_received_uptn` went to the owner's account, for leases whose provider fell silent.
     """
 
     deposited_uptn: int
