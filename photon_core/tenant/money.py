@@ -29,7 +29,8 @@ class MoneySummary:
 
     `owed_uptn` is earned and not paid out yet; `bidders_uptn` is what bidders got because an order was closed under
     their bids, with what ordering again cost after orders that nobody won. `fees_uptn` are of the transactions that
-    created and closed it; `collateral_received_uptn` went to the owner's account, for leases whose provider fell silent.
+    created and closed it; `collateral_received_uptn` went to the owner's account, for leases whose provider fell
+    silent.
     """
 
     deposited_uptn: int
