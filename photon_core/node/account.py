@@ -1,7 +1,9 @@
-"""An account that sends: sequence numbers, fees and expiry kept right, one transaction after the other.
+"""An account that sends: sequence numbers, fees and expiry kept right, any number of transactions at once.
 
-One `AccountSender` per account and process: its lock keeps transactions in order, and a sequence that somebody else
-used meanwhile is fetched anew and tried once more.
+One `AccountSender` per account and process. Its lock is held while a transaction gets its sequence and is handed over,
+never until it is committed: what is urgent does not wait behind other blocks. The chain's sequence counts only what is
+committed, so the sender counts on from what it handed over; a refusal for the sequence says where that was wrong
+(somebody else used it, or an earlier one was let go of), and the transaction is made anew and tried once more.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from .views import Submitted
 EXPIRES_AFTER_BLOCKS = 600
 COMMIT_TIMEOUT_S = 60.0
 STALE_SEQUENCE = "stale-sequence"
+SEQUENCE_GAP = "sequence-gap"
 SEND_AGAIN = frozenset({Code.BACKLOG, Code.STALE_PENDING})
 """Nothing is wrong with the message: the chain has work of its own to finish first, a block's worth at a time."""
 FEE_BOUND_UPTN = 2**40
@@ -63,30 +66,38 @@ class AccountSender:
         self._lock = trio.Lock()
         self._chain_id: Hash | None = None
         self._parameters: Parameters | None = None
+        self._sequence_min = 0
+        """The next one's is no lower: all below were handed over, here or by somebody else."""
 
     async def send(self, *messages: Message, wait_s: float = COMMIT_TIMEOUT_S) -> Sent:
         """All messages in one transaction; returns when its block has a certificate.
 
         TransactionRefused, NotCommittedYet, NodeUnreachable.
         """
+        deadline = trio.current_time() + wait_s
         async with self._lock:
-            submitted = await self._try(messages, wait_s)
-            if submitted.status == "refused" and submitted.code == STALE_SEQUENCE:
-                submitted = await self._try(messages, wait_s)
+            raw, submitted = await self._hand_over(messages)
+            if submitted.code in (STALE_SEQUENCE, SEQUENCE_GAP):
+                raw, submitted = await self._hand_over(messages)
+        left_s = deadline - trio.current_time()
+        if submitted.status == "pending" and left_s > 0:  # the same bytes again are the same transaction
+            (submitted,) = await self._node.submit([raw], wait_s=left_s)
         return _judge(submitted)
 
-    async def _try(self, messages: tuple[Message, ...], wait_s: float) -> Submitted:
+    async def _hand_over(self, messages: tuple[Message, ...]) -> tuple[bytes, Submitted]:
         status = await self._node.status()
         if self._parameters is None or self._chain_id != status.chain_id:
             self._parameters, self._chain_id = await self._node.parameters(), status.chain_id
+            self._sequence_min = 0
         account = await self._node.account(self.address)
+        sequence = max(account.sequence, self._sequence_min)
         plain: list[Any] = [MESSAGE.to_plain(message) for message in messages]
 
         def build(fee_uptn: int) -> bytes:
             return transactions.build_transaction(
                 self._key.seed,
                 chain_id=status.chain_id,
-                sequence=account.sequence,
+                sequence=sequence,
                 fee_uptn=fee_uptn,
                 expires_height=status.height + EXPIRES_AFTER_BLOCKS,
                 messages=plain,
@@ -96,8 +107,13 @@ class AccountSender:
         if fee_uptn is None:
             p = self._parameters
             fee_uptn = p.min_fee_uptn * len(messages) + p.fee_per_byte_uptn * len(build(FEE_BOUND_UPTN))
-        (submitted,) = await self._node.submit([build(fee_uptn)], wait_s=wait_s)
-        return submitted
+        raw = build(fee_uptn)
+        (submitted,) = await self._node.submit([raw])
+        if submitted.code == SEQUENCE_GAP:
+            self._sequence_min = 0
+        elif submitted.status != "refused" or submitted.code == STALE_SEQUENCE:
+            self._sequence_min = sequence + 1
+        return raw, submitted
 
 
 def _judge(submitted: Submitted) -> Sent:

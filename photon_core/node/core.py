@@ -291,6 +291,13 @@ class NodeCore:
         self._in_hand = _InHand(block, transactions, block_hash, certificate)
         self._emit(steps.WriteBlock(block=block, certificate=certificate))
 
+    def is_waiting(self, transaction_id: Hash) -> bool:
+        """It is here and has no certificate yet: in the mempool, or in the block in hand."""
+        hand = self._in_hand
+        return transaction_id in self.mempool or (
+            hand is not None and any(transaction.id == transaction_id for transaction in hand.transactions)
+        )
+
     def _expect(self, height: int) -> _InHand:
         if self._in_hand is None or self._in_hand.block.header.height != height:
             raise LocalProtocolError(f"height {height} is not the block in hand")

@@ -194,7 +194,7 @@ class Driver:
         refusals = await self._admit([t for _, t in signed]) if signed else ()
         for (index, t), refusal in zip(signed, refusals, strict=True):
             if refusal is not None:
-                answers[index] = await self._known_or_refused(t.id, refusal)
+                answers[index] = await self._known_or_refused(t.id, refusal, deadline - trio.current_time())
             else:
                 answers[index] = await self._outcome(t.id, deadline - trio.current_time())
         return tuple(answer for answer in answers if answer is not None)
@@ -215,8 +215,10 @@ class Driver:
             box.append(effect.refusals)
             event.set()
 
-    async def _known_or_refused(self, transaction_id: Hash, refusal: Refusal) -> Submitted:
+    async def _known_or_refused(self, transaction_id: Hash, refusal: Refusal, wait_s: float) -> Submitted:
         """A transaction that is in a block already is not refused for its old sequence when it is sent again."""
+        if self.core.is_waiting(transaction_id):
+            return await self._outcome(transaction_id, wait_s)
         done = self.feed.outcome(transaction_id)
         if done is None:
             done = await trio.to_thread.run_sync(self.storage.outcome, transaction_id)

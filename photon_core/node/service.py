@@ -112,7 +112,7 @@ class RunningNode:
         return recent or await trio.to_thread.run_sync(self.storage.outcome, transaction_id)
 
     def is_waiting(self, transaction_id: Hash) -> bool:
-        return transaction_id in self.driver.core.mempool
+        return self.driver.core.is_waiting(transaction_id)
 
     async def block(self, height: int) -> BlockDetail | None:
         return await trio.to_thread.run_sync(self.storage.block_detail, height)
