@@ -52,6 +52,8 @@ AGAIN_AFTER_S = 10.0
 DELIVERIES_AT_ONCE = 16
 """As many links to providers at the same moment."""
 NODE_RETRY_S = 2.0
+NO_DEPLOYMENT = 0
+"""They are numbered from 1."""
 
 Tell = Callable[[str], None]
 
@@ -90,7 +92,10 @@ class Keeper:
     _running: dict[LeaseId, trio.CancelScope] = field(factory=dict)
     _again: dict[LeaseId, None] = field(factory=dict)
     """Running deliveries that are not the last."""
-    _told: dict[object, str] = field(factory=dict)
+    _resuming: dict[str, None] = field(factory=dict)
+    """Groups, by name."""
+    _told: dict[tuple[int, str], str] = field(factory=dict)
+    """By deployment and what of it; 0: what is of none."""
     _due: dict[int, None] = field(factory=dict)
     """Deployments to look at before the next full round."""
     _wake: trio.Event = field(factory=trio.Event)
@@ -120,7 +125,7 @@ class Keeper:
                         for event in block.events:
                             self._on_event(event)
             except PhotonError as error:
-                self._tell_once("events", str(error))
+                self._tell_once((NO_DEPLOYMENT, "events"), str(error))
             await trio.sleep(NODE_RETRY_S)
 
     def _on_event(self, event: events.Event) -> None:
@@ -133,7 +138,7 @@ class Keeper:
                     self._again[lease] = None
                 self._concern(lease.deployment)
             case events.LeaseClosing(lease=lease):
-                self._delivered.pop(lease, None)
+                self._forget_lease(lease)
                 if scope := self._running.get(lease):
                     scope.cancel()
             case events.GroupPaused(group=group):
@@ -161,9 +166,9 @@ class Keeper:
         try:
             await assign_pending(self.node, self.vault, self.papers.owners())
         except PhotonError as error:
-            self._tell_once("node", str(error))
+            self._tell_once((NO_DEPLOYMENT, "node"), str(error))
             return
-        self._told.pop("node", None)
+        self._told.pop((NO_DEPLOYMENT, "node"), None)
         for deployment in self.vault.deployments():
             self._due[deployment] = None
         await self._look_at_due(nursery)
@@ -172,6 +177,7 @@ class Keeper:
         kept = set(self.vault.deployments())
         while self._due:
             deployment = next(iter(self._due))
+            del self._due[deployment]  # before the look: what happens meanwhile is a reason to look again
             if deployment not in kept and self.vault.new_versions():
                 await self._assign_quietly()
                 kept = set(self.vault.deployments())
@@ -179,22 +185,21 @@ class Keeper:
                 if deployment in kept:
                     await self._look_at(deployment, nursery)
             except PhotonError as error:
-                self._tell_once(("look", deployment), str(error))
-            self._due.pop(deployment, None)
+                self._tell_once((deployment, "look"), str(error))
 
     async def _assign_quietly(self) -> None:
         try:
             await assign_pending(self.node, self.vault, self.papers.owners())
         except PhotonError as error:
-            self._tell_once("node", str(error))
+            self._tell_once((NO_DEPLOYMENT, "node"), str(error))
 
     async def _look_at(self, deployment: int, nursery: trio.Nursery) -> None:
         detail = await self.node.deployment(deployment)
         if detail is None:
-            self._tell_once(("look", deployment), f"deployment {deployment} is not on this chain; its manifest is kept")
+            self._tell_once((deployment, "look"), f"deployment {deployment} is not on this chain; its manifest is kept")
             return
         if detail.deployment.state is not DeploymentState.ACTIVE:
-            self.vault.forget(deployment)
+            self._forget(deployment)
             self.tell(f"deployment {deployment} is {detail.deployment.state.name.lower()}: its manifest is deleted")
             return
         for group in detail.groups:
@@ -202,7 +207,16 @@ class Keeper:
                 case GroupState.LEASED:
                     self._compare(group, nursery)
                 case GroupState.PAUSED:
-                    await self._paused(group.group)
+                    self._paused(group.group, nursery)
+
+    def _forget(self, deployment: int) -> None:
+        self.vault.forget(deployment)
+        self._delivered = {lease: at for lease, at in self._delivered.items() if lease.deployment != deployment}
+        self._told = {about: text for about, text in self._told.items() if about[0] != deployment}
+
+    def _forget_lease(self, lease: LeaseId) -> None:
+        self._delivered.pop(lease, None)
+        self._told.pop(_of_lease(lease), None)
 
     def _compare(self, group: GroupDetail, nursery: trio.Nursery) -> None:
         lease = group.order.lease if group.order is not None else None
@@ -228,28 +242,46 @@ class Keeper:
                     delivered = await self.courier.deliver_patiently(lease.id)
                 if lease.id not in self._again:
                     self._delivered[lease.id] = trio.current_time()
-                self._told.pop(lease.id, None)
+                self._told.pop(_of_lease(lease.id), None)
                 if delivered.news:
                     self.tell(f"lease {lease.id}: manifest delivered and checked")
         except PhotonError as error:
-            self._tell_once(lease.id, f"lease {lease.id}: {error}")  # tried again in the next round
+            self._tell_once(_of_lease(lease.id), f"lease {lease.id}: {error}")  # tried again in the next round
         finally:
             self._running.pop(lease.id, None)
             if lease.id in self._again:
                 del self._again[lease.id]
                 self._concern(lease.id.deployment)
 
-    async def _paused(self, group: Group) -> None:
+    def _paused(self, group: Group, nursery: trio.Nursery) -> None:
         name = f"{group.deployment}/{group.index}"
+        if name in self._resuming:
+            return
         no_manifest = bool(group.excluded) and group.excluded[-1].reason is CloseReason.NO_MANIFEST
         if no_manifest and self.sender is not None:
-            await self.sender.send(ResumeGroup(deployment=group.deployment, group=group.index))
-            self.tell(f"group {name} was paused ({group.pause_reason}); resumed, since its manifest is here")
+            self._resuming[name] = None
+            nursery.start_soon(self._resume, self.sender, group, name)
             return
-        self._tell_once(("paused", name), f"group {name} is paused: {group.pause_reason}; `photon resume {name}`")
+        about = (group.deployment, f"paused {group.index}")
+        self._tell_once(about, f"group {name} is paused: {group.pause_reason}; `photon resume {name}`")
 
-    def _tell_once(self, about: object, text: str) -> None:
+    async def _resume(self, sender: AccountSender, group: Group, name: str) -> None:
+        """A transaction may wait a minute for its block: a task of its own, so that no delivery waits with it."""
+        try:
+            await sender.send(ResumeGroup(deployment=group.deployment, group=group.index))
+            self.tell(f"group {name} was paused ({group.pause_reason}); resumed, since its manifest is here")
+        except PhotonError as error:
+            about = (group.deployment, f"paused {group.index}")
+            self._tell_once(about, f"group {name} could not be resumed: {error}")  # tried again in the next round
+        finally:
+            del self._resuming[name]
+
+    def _tell_once(self, about: tuple[int, str], text: str) -> None:
         """Until it changes."""
         if self._told.get(about) != text:
             self._told[about] = text
             self.tell(text)
+
+
+def _of_lease(lease: LeaseId) -> tuple[int, str]:
+    return (lease.deployment, str(lease))

@@ -10,6 +10,7 @@ from photon_core.exchange.records import GroupState, LeaseStatus
 from photon_core.manifest.vault import Vault
 from photon_core.tenant.identity import keeper_key
 from photon_core.tenant.keeper import open_keeper
+from photon_core.testing.exchange import address
 
 
 @pytest.fixture
@@ -49,6 +50,23 @@ async def leased(chain, tenant, plan):
     chain.bid(lease, "alpha")
     chain.end_bidding()
     return lease
+
+
+async def paused_for_want_of_a_manifest(chain, tenant, plan):
+    """The deployment whose group every provider gave up; those are registered that are not yet."""
+    deployment = await tenant.deploy(plan)
+    known = {provider.id for provider in await chain.providers()}
+    for sequence, name in enumerate(("alpha", "beta", "gamma")):
+        if address(name) not in known:
+            chain.world.register(name, attributes=(("region", "west"),))
+        lease = LeaseId(deployment, 0, sequence)
+        chain.bid(lease, name)
+        chain.end_bidding()
+        chain.world.must(f"{name}-op", CloseLease(lease=lease, reason=ProviderCloseReason.NO_MANIFEST))
+        chain.world.pass_time(5_000)
+    group = (await chain.deployment(deployment)).groups[0].group
+    assert group.state is GroupState.PAUSED
+    return deployment
 
 
 async def test_it_delivers_to_a_lease_that_was_there_before_it_started(chain, tenant, plan, alpha, start_keeper, home):
@@ -134,16 +152,7 @@ async def test_what_it_kept_for_a_closed_deployment_is_deleted(chain, tenant, pl
 async def test_a_group_paused_for_want_of_a_manifest_is_told_of_or_resumed(
     chain, tenant, plan, start_keeper, owner, home, make_transport, nursery
 ):
-    deployment = await tenant.deploy(plan)
-    for sequence, name in enumerate(("alpha", "beta", "gamma")):
-        chain.world.register(name, attributes=(("region", "west"),))
-        lease = LeaseId(deployment, 0, sequence)
-        chain.bid(lease, name)
-        chain.end_bidding()
-        chain.world.must(f"{name}-op", CloseLease(lease=lease, reason=ProviderCloseReason.NO_MANIFEST))
-        chain.world.pass_time(5_000)
-    group = (await chain.deployment(deployment)).groups[0].group
-    assert group.state is GroupState.PAUSED
+    deployment = await paused_for_want_of_a_manifest(chain, tenant, plan)
 
     lines, scope = await start_keeper()
     with trio.fail_after(10):
@@ -156,5 +165,70 @@ async def test_a_group_paused_for_want_of_a_manifest_is_told_of_or_resumed(
         nursery.start_soon(keeper.run)
         with trio.fail_after(10):
             while (await chain.deployment(deployment)).groups[0].group.state is GroupState.PAUSED:
+                await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_lease_that_is_made_while_the_keeper_looks_is_not_missed(
+    chain, tenant, plan, alpha, start_keeper, monkeypatch
+):
+    """The answer was given before the lease was there; its event comes before the answer."""
+    lease = LeaseId(await tenant.deploy(plan), 0, 0)
+    real, looked = chain.deployment, []
+
+    async def deployment(number):
+        detail = await real(number)
+        if not looked:
+            looked.append(number)
+            await trio.testing.wait_all_tasks_blocked()  # the keeper listens by now
+            chain.bid(lease, "alpha")
+            chain.end_bidding()
+            await trio.testing.wait_all_tasks_blocked()
+        return detail
+
+    monkeypatch.setattr(chain, "deployment", deployment)
+    await start_keeper()
+    await until(alpha, lambda: lease in alpha.sections)
+
+
+async def test_a_group_that_is_being_resumed_keeps_no_delivery_waiting(
+    chain, tenant, plan, alpha, owner, home, make_transport, nursery, monkeypatch
+):
+    paused = await paused_for_want_of_a_manifest(chain, tenant, plan)
+    lease = await leased(chain, tenant, plan)
+    assert lease.deployment > paused
+    handed_over = []
+
+    async def submit(transactions, *, wait_s=0.0):
+        handed_over.extend(transactions)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(chain, "submit", submit)
+    async with open_keeper(chain, home=home, make_transport=make_transport, tell=print, key=owner) as keeper:
+        nursery.start_soon(keeper.run)
+        await until(alpha, lambda: lease in alpha.sections)
+        keeper._concern(paused)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(handed_over) == 1, "and it is resumed once"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_told_of_a_deployment_is_forgotten_with_it(
+    chain, tenant, plan, alpha, home, make_transport, nursery
+):
+    alpha.refuse_with = ["wrong-version"] * 100
+    lease = await leased(chain, tenant, plan)
+    manifest = Vault(home, chain.chain_id).get(lease.deployment)
+    lines = []
+    async with open_keeper(chain, home=home, make_transport=make_transport, tell=lines.append) as keeper:
+        nursery.start_soon(keeper.run)
+        with trio.fail_after(10):
+            while not keeper._told:
+                await trio.testing.wait_all_tasks_blocked()
+        await tenant.close(lease.deployment)
+        keeper.vault.put(lease.deployment, manifest)
+        keeper._concern(lease.deployment)
+        with trio.fail_after(10):
+            while keeper._told or keeper.vault.deployments():
                 await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
