@@ -29,7 +29,7 @@ def provider_group() -> None:
     \b
     photon provider init --home ./provider --attribute region=eu-west
     photon register --home ./provider          the payee needs the bond, the operator needs collateral
-    photon provider start --home ./provider --plugin runtime_docker
+    photon provider start --home ./provider --plugin runtime_process
     """
 
 
@@ -194,7 +194,7 @@ def start_command(session: Session, stop_workloads: bool, passphrase_file: Path 
     """Run the agent in the foreground until Ctrl-C.
 
     Workloads go on while the agent is away, and the next start adopts them; but a lease that is not confirmed goes
-    stale, and its collateral to the tenant. There is no default runtime: choose one, such as --plugin runtime_docker.
+    stale, and its collateral to the tenant. There is no default runtime: choose one, such as --plugin runtime_process.
     """
     from functools import partial
 

@@ -72,11 +72,6 @@ def node_settings(config: Mapping[str, Any], home: Path) -> NodeSettings:
     return read_table(NodeSettings, config.get("node", {}), f"{home / CONFIG_FILE} [node]")
 
 
-def plugin_tables(config: Mapping[str, Any]) -> dict[str, Mapping[str, object]]:
-    """`[plugin.<kind>_<name>]` by full name."""
-    return dict(config.get("plugin", {}))
-
-
 def write_config(home: Path, table: str, settings: Any, plugins: tuple[str, ...] = ()) -> None:
     """A new `config.toml` with one table; None values are left out, as TOML has none."""
     body: dict[str, Any] = {"plugins": list(plugins)} if plugins else {}

@@ -177,7 +177,3 @@ async def _stop(network: Network) -> None:
         await leftovers.end_all(network.folder)
     except PhotonError as error:
         raise PhotonError(code="not-swept", what=f"workloads may be left: {error}") from error
-
-
-def _one(role: Role) -> Member:
-    return next(member for member in MEMBERS if member.role is role)
