@@ -262,10 +262,8 @@ async def sent_at_once(subject: TransportSubject) -> None:
 async def frames(subject: TransportSubject) -> None:
     one, other = pair(subject)
     async with linked(one, other):
-        sent: dict[Channel, list[bytes]] = {
-            channel: [bytes([channel]) * size for size in (0, 1, 1000, 65535, 65536, 0, FRAME_BYTES_MAX)]
-            for channel in Channel
-        }
+        sizes = (0, 1, 1000, 65535, 65536, 0, FRAME_BYTES_MAX)
+        sent = {channel: [bytes([channel]) * size for size in sizes] for channel in Channel}
         for place in range(len(sent[Channel.BULK])):
             for channel, frames_of_channel in sent.items():
                 assert one.transport.send(other.key, channel, frames_of_channel[place]) is SendResult.QUEUED
