@@ -10,12 +10,12 @@ import click
 
 from photon_core.api.errors import UsageError
 from photon_core.cli.frame import Facts, Session, Table, pass_session, passphrase_option, read_passphrase
+from photon_core.cli.tenancy import KEYS_FOLDER, network_passphrase_file, use_network
 
 if TYPE_CHECKING:
     from photon_core.chain.keys import KeyPurpose
     from photon_core.chain.keystore import Keystore
 
-KEYS_FOLDER = "keys"
 WORDS_CHARS_MAX = 1024
 """24 words of at most 8 letters fit several times."""
 
@@ -35,7 +35,18 @@ cost_option = click.option(
 )
 
 
-@click.group("key")
+ALIASES = {"backup": "export", "restore": "import"}
+"""What people look for first, and what it is called here."""
+
+
+class KeyGroup(click.Group):
+    """Takes the aliases as well."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+
+@click.group("key", cls=KeyGroup)
 def key_group() -> None:
     """Create, list, back up and restore keys.
 
@@ -46,15 +57,23 @@ def key_group() -> None:
     \b
     photon key create alice
     photon key list
-    photon key export alice     the words to write down
+    photon key export alice     the words to write down; also: photon key backup
+    photon key import alice     the key out of its words; also: photon key restore
     """
 
 
 def keystore(session: Session) -> Keystore:
-    """The keys of this session's home."""
+    """The keys of this session's home: that of the network in PHOTON_NETWORK, unless somebody named another."""
     from photon_core.chain.keystore import Keystore
 
+    use_network(session, None, must=False)  # keys are there also while the network is not running
     return Keystore(session.home / KEYS_FOLDER)
+
+
+def _passphrase(session: Session, given: Path | None, *, of: str, confirm: bool = False) -> str:
+    """A network's own passphrase opens its homes' keys, here as for every other verb."""
+    body = use_network(session, None, must=False)
+    return read_passphrase(given or network_passphrase_file(body, session.home), of=of, confirm=confirm)
 
 
 @key_group.command("create")
@@ -107,7 +126,7 @@ def export_command(session: Session, name: str, passphrase_file: Path | None) ->
 
     store = keystore(session)
     store.show(name)
-    key = store.unlock(name, read_passphrase(passphrase_file, of=f"key {name}"))
+    key = store.unlock(name, _passphrase(session, passphrase_file, of=f"key {name}"))
     session.progress("Whoever has these words has the key. Write them on paper, and nowhere else.")
     session.show({"name": name, "purpose": key.purpose, "words": words_of(key)}, words_of(key))
 
@@ -158,7 +177,7 @@ def _store(
     from photon_core.chain.keys import KeyPurpose
     from photon_core.chain.keystore import Cost
 
-    passphrase = read_passphrase(passphrase_file, of=f"the new key {name}", confirm=True)
+    passphrase = _passphrase(session, passphrase_file, of=f"the new key {name}", confirm=True)
     key = keystore(session).create(name, KeyPurpose(purpose), passphrase, Cost(cost), words)
     document = _document(session, name, key.purpose, key.public)
     session.show(document, Facts(list(document.items())))

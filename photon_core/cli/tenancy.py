@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import click
 from attrs import field, frozen
 
 from photon_core.api.errors import ExitCode, PhotonError, UsageError
 from photon_core.cli.frame import Session, passphrase_option, read_passphrase
-from photon_core.cli.frame.session import HOME
 
 if TYPE_CHECKING:
     from photon_core.api.ids import Address, Hash, OrderId
@@ -125,8 +125,7 @@ class Place:
         return keystore.unlock(name, read_passphrase(self._passphrase_file(passphrase_file), of=f"key {name}"))
 
     def _passphrase_file(self, given: Path | None) -> Path | None:
-        named = self.network.get("passphrase_file")
-        return Path(named) if given is None and isinstance(named, str) else given
+        return given or network_passphrase_file(self.network, self.home)
 
     # --- connections -----------------------------------------------------------------------------------------------
 
@@ -186,20 +185,51 @@ class Place:
 
 def find_place(session: Session, node: str | None, network: Path | None) -> Place:
     """Where to work, out of options, environment and files; UsageError for a network that does not run."""
-    from_environment = os.environ.get(NETWORK)
-    folder = network or (Path(from_environment) if from_environment else None)
-    body: dict[str, object] = {}
-    if folder is not None:
-        body = _read_network(folder, must=network is not None or node is None)
-    explicit_home = session.home != Path.home() / ".photon" or os.environ.get(HOME)
-    if folder is not None and not explicit_home:
-        homes = body.get("homes")
-        named = homes.get(TENANT_HOME) if isinstance(homes, dict) else None
-        session.home = Path(named) if isinstance(named, str) else folder / TENANT_HOME
+    body = use_network(session, network, must=network is not None or node is None)
     settings = _settings(session)
     of_network = body.get("node")
     url = node or (of_network if network else None) or os.environ.get(NODE) or of_network or settings.node
-    return Place(session=session, node_url=str(url or DEFAULT_NODE), home=session.home, network=body, settings=settings)
+    url = _checked_url(str(url or DEFAULT_NODE))
+    return Place(session=session, node_url=url, home=session.home, network=body, settings=settings)
+
+
+def _checked_url(url: str) -> str:
+    """UsageError for what no node can be asked at, before anything is tried."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        good = False
+    if not good:
+        raise UsageError(
+            code="bad-node", what="this is no node's URL", found=repr(url)[:200], remedy="write http://HOST:PORT"
+        )
+    return url
+
+
+def use_network(session: Session, network: Path | None, *, must: bool) -> dict[str, object]:
+    """Its `network.json`, empty without one; its tenant's home becomes the session's, unless somebody named a home."""
+    from_environment = os.environ.get(NETWORK)
+    folder = network or (Path(from_environment) if from_environment else None)
+    if folder is None:
+        return {}
+    body = _read_network(folder, must=must)
+    if not session.home_named:
+        named = _homes(body).get(TENANT_HOME)
+        session.home = Path(named) if isinstance(named, str) else folder / TENANT_HOME
+    return body
+
+
+def network_passphrase_file(network: Mapping[str, object], home: Path) -> Path | None:
+    """What opens the keys of the network's own homes; those of another home have their own passphrase."""
+    named = network.get("passphrase_file")
+    homes = [Path(each).resolve() for each in _homes(network).values() if isinstance(each, str)]
+    return Path(named) if isinstance(named, str) and home.resolve() in homes else None
+
+
+def _homes(network: Mapping[str, object]) -> Mapping[str, object]:
+    homes = network.get("homes")
+    return homes if isinstance(homes, dict) else {}
 
 
 def _read_network(folder: Path, *, must: bool) -> dict[str, object]:

@@ -59,7 +59,7 @@ def _add_plugins(session: Session, value: tuple[str, ...]) -> None:
 
 
 def _set_home(session: Session, value: Path) -> None:
-    session.home = value
+    session.home, session.home_named = value, True
 
 
 def _set_config(session: Session, value: Path) -> None:

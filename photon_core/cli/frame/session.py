@@ -27,6 +27,7 @@ class Session:
 
     def __init__(self) -> None:
         self.home = Path(os.environ.get(HOME) or Path.home() / ".photon")
+        self.home_named = bool(os.environ.get(HOME))  # by somebody: nothing else may choose another
         self.output = Output.JSON if os.environ.get(OUTPUT) == Output.JSON else Output.TABLE
         self.config_file: Path | None = None
         self.plugins: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from photon_core.cli import key, main
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    for name in ("PHOTON_PLUGINS", "PHOTON_OUTPUT", "PHOTON_DEBUG", "PHOTON_PASSPHRASE_FILE"):
+    for name in ("PHOTON_PLUGINS", "PHOTON_OUTPUT", "PHOTON_DEBUG", "PHOTON_NETWORK", "PHOTON_PASSPHRASE_FILE"):
         monkeypatch.delenv(name, raising=False)
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("correct horse\n")
@@ -44,6 +44,13 @@ def test_a_key_is_restored_from_its_words(run):
         "import", "alice", "--purpose", "operator", "--cost", "interactive", "--words-file", "-", standard_input=words
     )
     assert again == made
+
+
+def test_backup_and_restore_are_other_names(run):
+    made = run("create", "alice", "--cost", "interactive")
+    words = run("backup", "alice")["words"]
+    run("delete", "alice", "--yes")
+    assert run("restore", "alice", "--cost", "interactive", "--words-file", "-", standard_input=words) == made
 
 
 def test_keys_are_shown_without_a_passphrase(run):

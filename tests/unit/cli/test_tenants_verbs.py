@@ -319,6 +319,35 @@ def test_a_network_says_which_home_and_passphrase(asked, network, monkeypatch, t
     assert result.exit_code == 4
 
 
+def test_a_home_that_is_named_wins_over_the_network_of_the_environment(network, monkeypatch, tmp_path):
+    monkeypatch.setenv("PHOTON_NETWORK", str(network))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PHOTON_HOME")
+    mine = tmp_path / ".photon"  # the default: that it was named is what counts
+    Keystore(mine / "keys").create("mine", KeyPurpose.ACCOUNT, "open sesame", Cost.INTERACTIVE)
+    assert [key["name"] for key in run_json("key", "list", "--home", mine)[0]["keys"]] == ["mine"]
+    monkeypatch.delenv("PHOTON_PASSPHRASE_FILE")
+    result = run("tx", "transfer", encode_address(address("nobody")), "1", "--home", mine)
+    assert "passphrase of key mine is needed" in result.stderr  # and not the network's
+
+
+def test_the_key_verbs_use_the_home_of_the_network(network, monkeypatch):
+    monkeypatch.setenv("PHOTON_NETWORK", str(network))
+    monkeypatch.delenv("PHOTON_HOME")
+    monkeypatch.delenv("PHOTON_PASSPHRASE_FILE")
+    assert [key["name"] for key in run_json("key", "list")[0]["keys"]] == ["tenant"]
+    assert len(run_json("key", "backup", "tenant")[0]["words"].split()) == 24
+    (network / "network.json").unlink()
+    assert [key["name"] for key in run_json("key", "list")[0]["keys"]] == ["tenant"]
+
+
+@pytest.mark.parametrize("url", ["garbage", "localhost:4280", "http://", "http://x:port", "ftp://x", "http://[::1"])
+def test_what_is_no_url_is_refused_at_once(url):
+    result = run("query", "status", "--node", url)
+    assert result.exit_code == 2
+    assert "write http://HOST:PORT" in result.stderr
+
+
 def test_a_network_that_does_not_run(tmp_path):
     result = run("list", "--network", tmp_path)
     assert result.exit_code == 5
