@@ -3,7 +3,7 @@
 One `AccountSender` per account and process. Its lock is held while a transaction gets its sequence and is handed over,
 never until it is committed: what is urgent does not wait behind other blocks. The chain's sequence counts only what is
 committed, so the sender counts on from what it handed over; a refusal for the sequence says where that was wrong
-(somebody else used it, or an earlier one was let go of), and the transaction is made anew and tried once more.
+(somebody else used it, or an earlier one was let go of), and the transaction is made anew.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ STALE_SEQUENCE = "stale-sequence"
 SEQUENCE_GAP = "sequence-gap"
 SEND_AGAIN = frozenset({Code.BACKLOG, Code.STALE_PENDING})
 """Nothing is wrong with the message: the chain has work of its own to finish first, a block's worth at a time."""
+ATTEMPTS = 3
+"""After a gap the chain's own sequence is tried, and may be stale by what still waits: the third one fits."""
 FEE_BOUND_UPTN = 2**40
 """A fee this long on the wire is never shorter than the real one: with it, size and fee are found in one go."""
 
@@ -76,9 +78,10 @@ class AccountSender:
         """
         deadline = trio.current_time() + wait_s
         async with self._lock:
-            raw, submitted = await self._hand_over(messages)
-            if submitted.code in (STALE_SEQUENCE, SEQUENCE_GAP):
+            for _ in range(ATTEMPTS):
                 raw, submitted = await self._hand_over(messages)
+                if submitted.code not in (STALE_SEQUENCE, SEQUENCE_GAP):
+                    break
         left_s = deadline - trio.current_time()
         if submitted.status == "pending" and left_s > 0:  # the same bytes again are the same transaction
             (submitted,) = await self._node.submit([raw], wait_s=left_s)

@@ -78,6 +78,16 @@ def test_transactions_that_arrive_meanwhile_make_the_next_block() -> None:
     assert [len(block.transactions) for block in node.blocks] == [1, 2]
 
 
+def test_what_is_in_the_block_in_hand_waits_until_it_is_published() -> None:
+    node = started(validator=True)
+    transaction = transfer(node.chain_id, 0)
+    submit(node, 0)
+    while not node.published:
+        assert node.core.is_waiting(transaction.id), "sent again meanwhile, it is not refused for its sequence"
+        node.finish(node.todo[0], now(2))
+    assert not node.core.is_waiting(transaction.id)
+
+
 def test_an_idle_chain_beats_and_block_time_always_moves() -> None:
     node = started(validator=True)
     beat = node.core.heartbeat_ms

@@ -15,8 +15,8 @@ class Libp2pConfig:
 
     `pending_max`, `pending_per_address_max`: connections that have no link yet, in all and from one address (IPv6: one
     /64 network); one more pushes out the oldest. `strangers_max`, `strangers_per_address_max`: links of peers that
-    may only ask; `followers_max`, `followers_per_address_max`: of nodes that follow the chain and that nobody here knows.
-    LINKS_KEPT places remain for validators and known peers, whatever is set here.
+    may only ask; `followers_max`, `followers_per_address_max`: of nodes that follow the chain and that this one was not
+    told of. LINKS_KEPT places remain for validators and known peers, whatever is set here.
     """
 
     handshake_s: float = 5.0
