@@ -157,8 +157,8 @@ def test_every_variable_of_the_environment_is_described() -> None:
 
 
 def test_a_command_that_is_not_there_is_found() -> None:
-    assert [words[:3] for words in commands("Type `photon key restore alice`.")] == [["key", "restore", "alice"]]
-    assert problem(["key", "restore", "alice"])
+    assert [words[:3] for words in commands("Type `photon key mend alice`.")] == [["key", "mend", "alice"]]
+    assert problem(["key", "mend", "alice"])
     assert problem(["key", "list", "--nothing"])
     assert problem(["key", "show", "a", "b"])
     assert not problem(["key", "show", "alice", "--home", "x", "--output", "json"])
