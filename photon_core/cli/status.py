@@ -180,7 +180,7 @@ def _past_row(lease: Lease) -> tuple[object, ...]:
     return (
         lease.id,
         encode_address(lease.provider),
-        word(lease.close_reason),
+        f"{word(lease.close_reason)}{': ' + lease.status_reason if lease.status_reason else ''}",
         ptn(lease.paid_uptn),
         ptn(lease.collateral_forfeited_uptn),
     )

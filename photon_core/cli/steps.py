@@ -39,7 +39,8 @@ def step_text(step: Step) -> str:  # noqa: C901  # one line for each kind
         case steps.Serving():
             return f"lease {step.lease}: serving{_at(step.endpoints)}"
         case steps.LeaseEnded():
-            return f"lease {step.lease} ended ({word(step.reason)}), paid {ptn(step.paid_uptn)}"
+            why = f": {step.why}" if step.why else ""
+            return f"lease {step.lease} ended ({word(step.reason)}{why}), paid {ptn(step.paid_uptn)}"
         case steps.Paused():
             return f"group {step.group} is paused: {step.reason}"
         case steps.Ended():

@@ -16,6 +16,7 @@ import trio
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
 from photon_core.exchange import messages
+from photon_core.exchange.records import LeaseStatus
 from photon_core.node.account import AccountSender, TransactionRefused
 
 from .reconcile import CloseLease, Confirm, ConfirmClosed
@@ -54,16 +55,15 @@ class Envoy:
         match action:
             case Confirm():
                 self._begin_confirm(action)
-            case CloseLease(lease=lease, reason=reason, why=why):
+            case CloseLease(lease=lease, why=why):
                 if self._may(self._closing, lease):
                     log.warning("closing lease %s: %s", lease, why)
-                    message = messages.CloseLease(lease=lease, reason=reason)
-                    self._nursery.start_soon(self._send, message, lambda: self._soon(self._closing, (lease,)))
+                    self._nursery.start_soon(self._send, _closing(action), lambda: self._soon(self._closing, (lease,)))
             case ConfirmClosed(leases=leases):
                 ready = tuple(lease for lease in leases if self._may(self._confirming_closed, lease))[:LEASES_MAX]
                 if ready:
                     closed = messages.ConfirmClosed(leases=ready)
-                    self._nursery.start_soon(self._send, closed, lambda: self._soon(self._confirming_closed, ready))
+                    self._nursery.start_soon(self._send, (closed,), lambda: self._soon(self._confirming_closed, ready))
 
     def withdraw(self, leases: tuple[LeaseId, ...], every_ms: int) -> None:
         """What these have earned goes to the payee, when it is time."""
@@ -71,7 +71,7 @@ class Envoy:
         if leases and now_ms >= self._withdraw_not_before_ms:
             self._withdraw_not_before_ms = now_ms + every_ms
             message = messages.Withdraw(leases=leases[:LEASES_MAX])
-            self._nursery.start_soon(self._send, message, self._withdraw_soon)
+            self._nursery.start_soon(self._send, (message,), self._withdraw_soon)
 
     def forget(self, known: set[LeaseId]) -> None:
         for table in (self._closing, self._confirming_closed):
@@ -115,10 +115,10 @@ class Envoy:
             self._confirming = False
             self._done()
 
-    async def _send(self, message: messages.Message, soon: Callable[[], None]) -> None:
-        """`soon`: how the next pass is let send the same again."""
+    async def _send(self, together: tuple[messages.Message, ...], soon: Callable[[], None]) -> None:
+        """`together`: in one transaction; `soon`: how the next pass is let send the same again."""
         try:
-            if await self._told(self._sender.send(message), type(message).__name__) is Answer.AGAIN:
+            if await self._told(self._sender.send(*together), type(together[-1]).__name__) is Answer.AGAIN:
                 soon()
         finally:
             self._done()
@@ -137,3 +137,14 @@ class Envoy:
             return Answer.REFUSED
         self.last_problem = ""
         return Answer.TAKEN
+
+
+def _closing(action: CloseLease) -> tuple[messages.Message, ...]:
+    """The lease's last status goes ahead of a fault: its reason stays on chain, where the tenant finds it, while the
+    agent forgets the lease.
+    """
+    close = messages.CloseLease(lease=action.lease, reason=action.reason)
+    if action.reason is not messages.ProviderCloseReason.FAULT:
+        return (close,)
+    fault = messages.StatusChange(lease=action.lease, status=LeaseStatus.WORKLOAD_FAULT, reason=action.why)
+    return messages.ConfirmLeases(height=action.height, changes=(fault,)), close

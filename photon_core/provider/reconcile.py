@@ -141,9 +141,12 @@ class ConfirmClosed:
 
 @frozen(kw_only=True)
 class CloseLease:
+    """`height`: of the view that it was planned from."""
+
     lease: LeaseId
     reason: ProviderCloseReason
     why: str
+    height: int
 
 
 Action = Apply | Remove | ForgetSection | Confirm | ConfirmClosed | CloseLease
@@ -215,7 +218,7 @@ def _judge(
     if section is None:
         return Judgement(status=LeaseStatus.AWAITING_MANIFEST)
     if reason := workload.unfit(section, policy.capabilities):
-        return Judgement(status=LeaseStatus.WORKLOAD_FAULT, reason=reason)
+        return Judgement(status=LeaseStatus.WORKLOAD_FAULT, reason=_bounded(reason))
     contested = situation.contested.get(lease, {})
     instances = {
         id_: _named(
@@ -267,7 +270,7 @@ def _plan_active(
     if section is None or situation.observed is None or lease in situation.busy:
         return []
     if reason := workload.unfit(section, policy.capabilities):
-        return _close(situation, lease, ProviderCloseReason.FAULT, reason)
+        return _close(situation, lease, ProviderCloseReason.FAULT, _bounded(reason))
     trouble = situation.trouble.get(lease)
     if trouble is not None and situation.now_ms - trouble.since_ms >= policy.trouble_patience_ms:
         return _close(situation, lease, ProviderCloseReason.PROVIDER, trouble.what)
@@ -278,7 +281,9 @@ def _plan_active(
 
 
 def _close(situation: Situation, lease: LeaseId, reason: ProviderCloseReason, why: str) -> list[Action]:
-    return [CloseLease(lease=lease, reason=reason, why=why)] if situation.fresh else []
+    if not situation.fresh:
+        return []
+    return [CloseLease(lease=lease, reason=reason, why=why, height=situation.height)]
 
 
 def _apply(

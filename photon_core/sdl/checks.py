@@ -20,6 +20,7 @@ def check(file: draft.Draft, report: Report) -> None:
     for service in file.services.values():
         _check_exposes(service, report)
         _check_references(file, service, report)
+        _check_runs_everywhere(service, report)
     _check_hostnames(file, report)
     _check_cycles(file, report)
     _check_groups(file, report)
@@ -80,6 +81,15 @@ def _check_unused(file: draft.Draft, report: Report) -> None:
         for name, compute in placement.compute.items():
             if compute.place not in used:
                 report.warn(compute.place, f"compute profile {name} is not used: nothing under `deployment` names it")
+
+
+def _check_runs_everywhere(service: draft.Service, report: Report) -> None:
+    if not service.command and not service.args:
+        report.warn(
+            service.name.place,
+            f"service {service.name.value} has neither command nor args: it runs only where images run (Docker, "
+            "Podman), not as a process",
+        )
 
 
 def _check_exposes(service: draft.Service, report: Report) -> None:

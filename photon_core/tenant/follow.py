@@ -49,6 +49,8 @@ class Follower:
     deliver: bool
     sink: trio.MemorySendChannel[steps.Step]
     _scopes: dict[LeaseId, trio.CancelScope] = field(factory=dict)
+    _faults: dict[LeaseId, str] = field(factory=dict)
+    """What the chain has heard of workloads at fault; the provider forgets a lease that has ended."""
 
     async def run(self) -> None:
         """Until the deployment has ended; closes the channel then."""
@@ -77,9 +79,12 @@ class Follower:
             case events.LeaseCreated(lease=lease) if lease.deployment == ours:
                 await self._tell(steps.Leased(lease=lease, provider=event.provider, price=event.price))
                 nursery.start_soon(self._attend, event)
+            case events.LeaseStatusChanged(lease=lease) if lease.deployment == ours:
+                self._faults[lease] = event.reason if event.status is LeaseStatus.WORKLOAD_FAULT else ""
             case events.LeaseClosing(lease=lease) if lease.deployment == ours:
                 self._leave(lease)
-                await self._tell(steps.LeaseEnded(lease=lease, reason=event.reason, paid_uptn=event.paid_uptn))
+                why = self._faults.pop(lease, "")
+                await self._tell(steps.LeaseEnded(lease=lease, reason=event.reason, paid_uptn=event.paid_uptn, why=why))
             case events.GroupPaused(group=group) if group.deployment == ours:
                 await self._tell(steps.Paused(group=group, reason=event.reason))
             case events.DeploymentClosing(deployment=number) if number == ours:

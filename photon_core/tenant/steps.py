@@ -82,9 +82,12 @@ class Serving:
 
 @frozen(kw_only=True)
 class LeaseEnded:
+    """`why`: what the provider last said of a workload at fault."""
+
     lease: LeaseId
     reason: CloseReason
     paid_uptn: int
+    why: str = ""
 
 
 @frozen(kw_only=True)

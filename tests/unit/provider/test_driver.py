@@ -7,7 +7,8 @@ from attrs import evolve
 from photon_core.api.ids import InstanceId
 from photon_core.api.runtime import InstanceState, Observed, RuntimeFailure
 from photon_core.exchange.messages import CloseLease
-from photon_core.exchange.records import LeaseState, LeaseStatus
+from photon_core.exchange.records import CloseReason, LeaseState, LeaseStatus
+from photon_core.manifest.records import Expose, Protocol, Target
 from photon_core.provider import driver as driver_module
 from photon_core.provider.chain import NotRegistered
 from photon_core.provider.driver import Agent
@@ -167,6 +168,16 @@ async def test_one_leases_trouble_is_not_anothers(agent, runtime, serving, tenan
     assert agent.executor.trouble[other].what == "no such image"
     assert agent.judgements[serving].status is LeaseStatus.SERVING
     del runtime.fail_with[other]
+
+
+async def test_reason_why_a_section_can_never_run_here_stays_on_chain(agent, tenant, win, until, chain):
+    lease, held = await win(), tenant.held()
+    udp = Expose(port=53, as_port=53, protocol=Protocol.UDP, targets=(Target(),))
+    unfit = evolve(held.section, services=(evolve(held.section.services[0], expose=(udp,)),))
+    await agent.take_section(lease, evolve(held, section=unfit))
+    await until(agent, lambda: on_chain(chain, lease).state is not LeaseState.ACTIVE)
+    assert on_chain(chain, lease).close_reason is CloseReason.FAULT
+    assert "UDP" in on_chain(chain, lease).status_reason
 
 
 async def test_provider_that_the_chain_does_not_know_is_told_how_to_register(chain, make_parts, nursery):

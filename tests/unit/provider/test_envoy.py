@@ -8,6 +8,7 @@ from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
 from photon_core.exchange import messages
 from photon_core.exchange.messages import ProviderCloseReason
+from photon_core.exchange.records import LeaseStatus
 from photon_core.node.account import TransactionRefused
 from photon_core.provider import envoy as envoy_module
 from photon_core.provider.envoy import AGAIN_MS, RETRY_MS, Envoy
@@ -17,15 +18,19 @@ LEASE, OTHER = LeaseId(1, 0, 0), LeaseId(2, 0, 0)
 
 
 class Sender:
-    """Takes messages one by one; `gate` keeps them under way, `refuse_with` is what the chain says of the next."""
+    """Takes transactions; `sent` is the last message of each.
+
+    `gate` keeps them under way, `refuse_with` is what the chain says of the next.
+    """
 
     def __init__(self):
-        self.sent, self.waits_s, self.refuse_with = [], [], []
+        self.sent, self.transactions, self.waits_s, self.refuse_with = [], [], [], []
         self.gate = trio.Event()
         self.gate.set()
 
-    async def send(self, message, wait_s=60.0):
-        self.sent.append(message)
+    async def send(self, *together, wait_s=60.0):
+        self.transactions.append(together)
+        self.sent.append(together[-1])
         self.waits_s.append(wait_s)
         await self.gate.wait()
         if self.refuse_with:
@@ -100,13 +105,26 @@ async def test_refused_confirmation_is_not_repeated_at_once_and_its_reason_is_ke
 
 async def test_close_is_sent_once_per_retry_time_and_lease(envoy, sender, clock, done):
     for lease in (LEASE, LEASE, OTHER, LEASE):
-        envoy.begin(CloseLease(lease=lease, reason=ProviderCloseReason.FAULT, why="no command"))
+        envoy.begin(CloseLease(lease=lease, reason=ProviderCloseReason.FAULT, why="no command", height=5))
     await done.wait(2)
     assert {message.lease for message in sender.sent} == {LEASE, OTHER}
     clock.now_ms += RETRY_MS
-    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="no command"))
+    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="no command", height=5))
     await done.wait(3)
     assert len(sender.sent) == 3
+
+
+async def test_reason_of_a_fault_goes_on_chain_with_the_close_and_another_reason_alone(envoy, sender, done):
+    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="no command", height=5))
+    envoy.begin(CloseLease(lease=OTHER, reason=ProviderCloseReason.PROVIDER, why="no space", height=5))
+    await done.wait(2)
+    fault, own = sorted(sender.transactions, key=len, reverse=True)
+    change = messages.StatusChange(lease=LEASE, status=LeaseStatus.WORKLOAD_FAULT, reason="no command")
+    assert fault == (
+        messages.ConfirmLeases(height=5, changes=(change,)),
+        messages.CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT),
+    )
+    assert own == (messages.CloseLease(lease=OTHER, reason=ProviderCloseReason.PROVIDER),)
 
 
 async def test_confirm_closed_takes_only_those_that_are_not_under_way(envoy, sender, done):
@@ -136,10 +154,10 @@ async def test_withdrawals_keep_their_interval(envoy, sender, clock, done):
 
 
 async def test_leases_that_are_over_leave_nothing_in_memory(envoy, sender, done):
-    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why=""))
+    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="", height=5))
     await done.wait(1)
     envoy.forget(set())
-    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why=""))
+    envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="", height=5))
     await done.wait(2)
     assert len(sender.sent) == 2, "asked for anew, it is not held back by what was"
 
@@ -148,7 +166,7 @@ async def test_leases_that_are_over_leave_nothing_in_memory(envoy, sender, done)
 async def test_what_the_chain_takes_later_goes_out_again_for_the_next_block(envoy, sender, clock, done, code):
     def send_all():
         envoy.begin(Confirm(height=5, changes=()))
-        envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why=""))
+        envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="", height=5))
         envoy.begin(ConfirmClosed(leases=(OTHER,)))
         envoy.withdraw((LEASE,), every_ms=1_000_000)
 

@@ -177,6 +177,14 @@ def test_what_is_not_used_is_told(read: Read, bases: dict[str, str]) -> None:
     assert any("cannot reach the internet" in what for what in whats)
 
 
+def test_service_that_runs_only_where_images_run_is_told(read: Read, bases: dict[str, str]) -> None:
+    def told(text: str) -> list[str]:
+        return [warning.what for warning in read(text).warnings if "not as a process" in warning.what]
+
+    assert "service web has neither command nor args" in told(bases["2.0"])[-1]
+    assert not any("web" in what for what in told(bases["2.0"].replace("env: [A=1]", "args: [serve]")))
+
+
 def test_finer_than_our_units_is_rounded_down_and_told(read: Read, bases: dict[str, str]) -> None:
     plan = read(bases["2.0"].replace("size: 1Gi", "size: 0.1Gi", 1).replace("units: 0.5", "units: 0.5004"))
     assert plan.groups[0].units[1].resources.memory_bytes == 107374182

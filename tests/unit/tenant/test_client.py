@@ -7,7 +7,9 @@ from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose
-from photon_core.exchange.records import LeaseStatus
+from photon_core.cli.steps import step_text
+from photon_core.exchange.messages import CloseLease, ConfirmLeases, ProviderCloseReason, StatusChange
+from photon_core.exchange.records import CloseReason, LeaseStatus
 from photon_core.manifest.vault import Vault
 from photon_core.node.account import TransactionRefused
 from photon_core.tenant import steps
@@ -214,3 +216,20 @@ async def test_a_fault_is_a_step_with_its_reason(chain, tenant, plan, alpha):
                 if isinstance(step, steps.WorkloadChanged):
                     assert (step.status, step.reason) == (LeaseStatus.WORKLOAD_FAULT, "web: command not found")
                     break
+
+
+async def test_a_lease_closed_at_once_ends_with_the_reason_that_the_chain_has(chain, tenant, plan, alpha):
+    lease = await leased(chain, tenant, plan)
+    fault = StatusChange(lease=lease, status=LeaseStatus.WORKLOAD_FAULT, reason="web has no command")
+    chain.world.must(
+        "alpha-op",
+        ConfirmLeases(height=chain.world.exchange.height, changes=(fault,)),
+        CloseLease(lease=lease, reason=ProviderCloseReason.FAULT),
+    )
+    async with tenant.following(lease.deployment) as told:
+        with trio.fail_after(10):
+            ended = await anext(step async for step in told if isinstance(step, steps.LeaseEnded))
+    assert (ended.reason, ended.why) == (CloseReason.FAULT, "web has no command")
+    assert "web has no command" in step_text(ended)
+    (group,) = (await tenant.status(lease.deployment)).groups
+    assert "web has no command" in group.says
