@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from attrs import define, field
 from photon_core.api.errors import ExitCode, PhotonError
 from photon_core.cli.amounts import amount
 from photon_core.cli.frame import Facts, Session, pass_session
+from photon_core.cli.frame.errors import leading
 from photon_core.cli.steps import endpoint_text, step_text
 from photon_core.cli.tenancy import find_place, key_options, node_options
 
@@ -85,8 +88,28 @@ def deploy_command(
         if wait:
             await progress.follow(tenant, timeout)
 
-    place.run_as_tenant(unlocked, work)
+    try:
+        place.run_as_tenant(unlocked, lambda tenant: _until_signal(work, tenant))
+    except BaseException as raised:
+        if progress.deployment and isinstance(leading(raised), KeyboardInterrupt):
+            raise progress.interrupted() from None
+        raise
     session.show(progress.document(), progress.human)
+
+
+async def _until_signal(work: Callable[[Tenant], Awaitable[None]], tenant: Tenant) -> None:
+    """SIGTERM is answered as Ctrl-C is, by KeyboardInterrupt: what was paid for goes on without this command."""
+    import trio
+
+    async def interrupt(signals: AsyncIterator[int]) -> None:
+        async for _ in signals:
+            raise KeyboardInterrupt
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interrupt, signals)
+            await work(tenant)
+            nursery.cancel_scope.cancel()
 
 
 def _warn(session: Session, home: Path, *, persist: bool, wait: bool) -> None:
@@ -134,8 +157,21 @@ class Progress:
                 what=f"deployment {self.deployment} does not serve after {timeout_s:g} s",
                 found=waits,
                 exit_code=ExitCode.TIMEOUT,
-                remedy=f"it goes on: `photon status {self.deployment}`; to end it: `photon close {self.deployment}`",
+                remedy=self._goes_on(),
             )
+
+    def interrupted(self) -> PhotonError:
+        """What Ctrl-C leaves behind."""
+        return PhotonError(
+            code="interrupted",
+            what="interrupted before the deployment was seen to serve",
+            exit_code=ExitCode.INTERRUPTED,
+            remedy=self._goes_on(),
+        )
+
+    def _goes_on(self) -> str:
+        number = self.deployment
+        return f"deployment {number} goes on: `photon status {number}`; to end it: `photon close {number}`"
 
     async def _read(self, told: trio.MemoryReceiveChannel[steps.Step]) -> None:
         async for step in told:

@@ -1,8 +1,11 @@
 """The tenants' verbs, `tx` and `query`, against an exchange in this process: what they print, and how they fail."""
 
 import json
+import os
+import signal
 
 import pytest
+import trio
 from click.testing import CliRunner
 
 from photon_core.api.bech32m import encode_address
@@ -255,6 +258,20 @@ def test_a_deployment_that_does_not_serve_in_time_says_what_it_waits_for(chain, 
     assert code == 6
     assert document["error"]["code"] == "not-serving-yet"
     assert "none is registered on this chain" in document["error"]["found"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_deployment_that_is_left_by_a_signal_says_that_it_goes_on(chain, file, monkeypatch, number):
+    async def follow(progress, tenant, timeout_s):
+        os.kill(os.getpid(), number)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("photon_core.cli.deploy.Progress.follow", follow)
+    document, code = run_json("deploy", file)
+    assert (document["error"]["code"], code) == ("interrupted", 130)
+    left = run("deploy", file)
+    assert left.exit_code == 130
+    assert "deployment 2 goes on: `photon status 2`; to end it: `photon close 2`" in left.stderr
 
 
 async def _never_needed(_links):
