@@ -191,6 +191,8 @@ class Agent:
                         self.bell.ring()
             except RuntimeFailure as failure:
                 log.warning("the runtime's events stopped: %s", failure.what)
+            except Exception:  # a plugin's bug: passes look every few seconds all the same
+                log.exception("the runtime's events failed")
             await trio.sleep(WATCH_AGAIN_S)
 
     # --- one pass -----------------------------------------------------------------------------------------------------

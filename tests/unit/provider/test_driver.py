@@ -226,6 +226,20 @@ async def test_bug_in_one_pass_is_told_and_the_next_pass_goes_on(agent, runtime,
     assert agent.judgements[serving].status is LeaseStatus.SERVING
 
 
+async def test_runtime_whose_events_fail_is_looked_at_all_the_same(
+    make_parts, runtime, nursery, until, monkeypatch, caplog
+):
+    async def events():
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(runtime, "events", events)
+    agent = Agent(make_parts())
+    await nursery.start(agent.run)
+    await until(agent, lambda: "the runtime's events failed" in caplog.text)
+    assert await agent.look_and_act() is not None
+
+
 async def test_full_disk_is_a_problem_that_is_told_and_ends_nothing(
     agent, runtime, tenant, win, monkeypatch, until, chain
 ):
