@@ -228,7 +228,8 @@ async def test_a_lease_closed_at_once_ends_with_the_reason_that_the_chain_has(ch
     )
     async with tenant.following(lease.deployment) as told:
         with trio.fail_after(10):
-            ended = await anext(step async for step in told if isinstance(step, steps.LeaseEnded))
+            while not isinstance(ended := await told.receive(), steps.LeaseEnded):
+                pass
     assert (ended.reason, ended.why) == (CloseReason.FAULT, "web has no command")
     assert "web has no command" in step_text(ended)
     (group,) = (await tenant.status(lease.deployment)).groups
