@@ -1,7 +1,10 @@
 """The command line. `main` is `photon`; `verbs.py` is the table of its commands; `frame/` is what they all stand on."""
 
-from photon_core.cli.frame.group import PhotonGroup
-from photon_core.cli.frame.options import add_common_options
+try:
+    from photon_core.cli.frame.group import PhotonGroup
+    from photon_core.cli.frame.options import add_common_options
+except KeyboardInterrupt:  # while it imports; `PhotonGroup.main` answers Ctrl-C from then on
+    raise SystemExit(130) from None
 
 main = add_common_options(
     PhotonGroup(

@@ -14,13 +14,27 @@ from photon_core.cli.frame import Facts, Session, pass_session
 from photon_core.cli.tenancy import Place, address, find_place, key_options, node_options
 
 if TYPE_CHECKING:
-    from photon_core.api.ids import Address
+    from photon_core.api.ids import Address, Hash
+    from photon_core.chain.keys import SigningKey
     from photon_core.exchange.messages import Message
     from photon_core.node.account import Sent
     from photon_core.node.client import NodeClient
 
 FILE_CHARS_MAX = 4 * 2**20
 """64 messages of 64 KiB, which no transaction holds."""
+
+TIMEOUT_S = 60.0
+QUIET_S = 2.0
+"""A block that takes longer than most, or one that does not come: from here on somebody wants to know."""
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for its block; then exit code 6, and it may still come.",
+)
 
 
 @click.group("tx")
@@ -36,6 +50,7 @@ def tx_group() -> None:
 @tx_group.command("transfer")
 @click.argument("to", type=address, metavar="ADDRESS")
 @click.argument("uptn", type=amount, metavar="AMOUNT")
+@timeout_option
 @key_options
 @node_options
 @pass_session
@@ -47,6 +62,7 @@ def transfer_command(
     network: Path | None,
     key: str | None,
     passphrase_file: Path | None,
+    timeout: float,
 ) -> None:
     """Pay AMOUNT to ADDRESS; returns when it is final.
 
@@ -58,11 +74,12 @@ def transfer_command(
     from photon_core.exchange.messages import Transfer
 
     place = find_place(session, node, network)
-    _send(place, (Transfer(to=to, amount_uptn=uptn),), key, passphrase_file)
+    _send(place, (Transfer(to=to, amount_uptn=uptn),), key, passphrase_file, timeout)
 
 
 @tx_group.command("send")
 @click.argument("file", type=click.File("r"), default="-")
+@timeout_option
 @key_options
 @node_options
 @pass_session
@@ -73,6 +90,7 @@ def send_command(
     network: Path | None,
     key: str | None,
     passphrase_file: Path | None,
+    timeout: float,
 ) -> None:
     """Send one message or a list of up to 64, as JSON from FILE or standard input: all of them happen, or none.
 
@@ -85,7 +103,7 @@ def send_command(
     """
     messages = _read_messages(file)
     place = find_place(session, node, network)
-    _send(place, messages, key, passphrase_file)
+    _send(place, messages, key, passphrase_file, timeout)
 
 
 def _read_messages(file: TextIO) -> tuple[Message, ...]:
@@ -118,16 +136,13 @@ def _read_messages(file: TextIO) -> tuple[Message, ...]:
         ) from None
 
 
-def _send(place: Place, messages: tuple[Message, ...], key: str | None, passphrase_file: Path | None) -> None:
+def _send(
+    place: Place, messages: tuple[Message, ...], key: str | None, passphrase_file: Path | None, timeout_s: float
+) -> None:
     from photon_core.api.fields import to_json
-    from photon_core.node.account import AccountSender
 
     unlocked = place.unlock(key, passphrase_file)
-
-    async def work(node: NodeClient) -> Sent:
-        return await AccountSender(node, unlocked).send(*messages)
-
-    sent = place.run(work)
+    sent = place.run(lambda node: _send_and_tell(place.session, node, unlocked, messages, timeout_s))
     facts = Facts(
         [
             ("transaction", sent.id.hex()),
@@ -137,3 +152,23 @@ def _send(place: Place, messages: tuple[Message, ...], key: str | None, passphra
         ]
     )
     place.session.show({"transaction": sent.id.hex(), "height": sent.height, "receipt": to_json(sent.receipt)}, facts)
+
+
+async def _send_and_tell(
+    session: Session, node: NodeClient, key: SigningKey, messages: tuple[Message, ...], timeout_s: float
+) -> Sent:
+    """Says that it waits, and for what, when it takes more than a moment."""
+    import trio
+
+    from photon_core.node.account import AccountSender
+
+    async def tell(transaction: Hash) -> None:
+        await trio.sleep(QUIET_S)
+        session.progress(f"handed over as {transaction.hex()}, waiting for its block")
+
+    async with trio.open_nursery() as nursery:
+        sent = await AccountSender(node, key).send(
+            *messages, wait_s=timeout_s, on_pending=lambda transaction: nursery.start_soon(tell, transaction)
+        )
+        nursery.cancel_scope.cancel()
+    return sent

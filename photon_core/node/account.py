@@ -8,6 +8,7 @@ committed, so the sender counts on from what it handed over; a refusal for the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -71,9 +72,15 @@ class AccountSender:
         self._sequence_min = 0
         """The next one's is no lower: all below were handed over, here or by somebody else."""
 
-    async def send(self, *messages: Message, wait_s: float = COMMIT_TIMEOUT_S) -> Sent:
+    async def send(
+        self,
+        *messages: Message,
+        wait_s: float = COMMIT_TIMEOUT_S,
+        on_pending: Callable[[Hash], None] | None = None,
+    ) -> Sent:
         """All messages in one transaction; returns when its block has a certificate.
 
+        `on_pending` is told its id once it is handed over and waits for its block.
         TransactionRefused, NotCommittedYet, NodeUnreachable.
         """
         deadline = trio.current_time() + wait_s
@@ -83,6 +90,8 @@ class AccountSender:
                 if submitted.code not in (STALE_SEQUENCE, SEQUENCE_GAP):
                     break
         left_s = deadline - trio.current_time()
+        if submitted.status == "pending" and on_pending is not None:
+            on_pending(submitted.id)
         if submitted.status == "pending" and left_s > 0:  # the same bytes again are the same transaction
             (submitted,) = await self._node.submit([raw], wait_s=left_s)
         return _judge(submitted)

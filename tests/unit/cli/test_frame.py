@@ -202,6 +202,18 @@ def test_ctrl_c_is_quiet(verb, error):
     assert "Traceback" not in result.stderr
 
 
+def test_ctrl_c_while_it_imports_is_quiet():
+    script = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'photon_core.cli.verbs': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\nimport photon_core.cli"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.INTERRUPTED, "", "")
+
+
 def test_a_reader_that_leaves_is_quiet():
     script = (
         "import click\nfrom photon_core.cli import main\nfrom photon_core.cli.frame import group\n"

@@ -14,6 +14,7 @@ from photon_core.chain.keystore import Cost, Keystore
 from photon_core.cli import main
 from photon_core.cli.amounts import ptn
 from photon_core.cli.tenancy import Place
+from photon_core.node.views import Submitted
 from photon_core.testing.exchange import address
 from photon_core.testing.fakes.chain import FakeChain
 
@@ -134,6 +135,19 @@ def test_a_transfer(chain):
     assert chain.world.exchange.ledger.account(to).balance_uptn == 2_500_000
     answer, _ = run_json("query", "account", encode_address(to))
     assert answer["balance_uptn"] == 2_500_000
+
+
+def test_a_transaction_that_no_block_takes_is_told_with_its_id(chain, monkeypatch):
+    async def submit(transactions, *, wait_s=0.0):
+        await trio.sleep(wait_s)  # as long as no validator runs
+        return (Submitted(id=bytes(32), status="pending", height=None, receipt=None),)
+
+    monkeypatch.setattr(chain, "submit", submit)
+    monkeypatch.setattr("photon_core.cli.tx.QUIET_S", 0)
+    result = run("tx", "transfer", encode_address(address("nobody-yet")), "1", "--timeout", "0.2")
+    assert result.exit_code == 6
+    assert f"handed over as {'00' * 32}, waiting for its block" in result.stderr
+    assert f"photon query tx {'00' * 32}" in result.stderr
 
 
 def test_messages_from_standard_input_happen_all_or_none(chain):
