@@ -12,9 +12,9 @@ the plugin was chosen by name, before any event loop runs. The rules are the sam
 The entry point is named `<kind>_<name>`, stands in the group `photon.<kind>`, and its value is a module:
 
     [project.entry-points."photon.market"]
-    market_lottery = "photon_market_lottery.plugin"
+    market_prompt = "photon_market_prompt.plugin"
 
-`photon plugin new market lottery DIR` writes a whole distribution to begin with; `docs/plugins.md` is the guide.
+`photon plugin new market prompt DIR` writes a whole distribution to begin with; `docs/plugins.md` is the guide.
 """
 
 from __future__ import annotations

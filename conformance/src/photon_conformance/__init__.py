@@ -4,7 +4,7 @@ A plugin's whole conformance test, one test for each clause of its kind's contra
 
     from photon_conformance import conformance_of
 
-    test_conformance = conformance_of("market_lottery")
+    test_conformance = conformance_of("market_prompt")
 """
 
 from photon_conformance.tests import conformance_of

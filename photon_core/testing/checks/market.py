@@ -6,7 +6,8 @@ on trust. What the rule is for (who wins) is its own tests' matter; here is what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from attrs import define, evolve, field
 
@@ -193,6 +194,12 @@ def _story(desk: _Desk) -> Iterator[Accept | Refuse]:
         desk.run_out()
 
 
+def _same(expected: Sequence[Decision], found: Sequence[Decision], what: str) -> None:
+    """AssertionError with the first place where two rows of decisions part."""
+    for place, (one, other) in enumerate(zip_longest(expected, found, fillvalue="nothing more"), start=1):
+        assert one == other, f"different {what}; the {place}. is {one} and {other}"
+
+
 @market_clauses.clause("A new order can end: it has a deadline, or its first valid bid ends it.")
 def opens_with_an_end(subject: MarketSubject) -> None:
     desk = _Desk(market_of(subject)).open()
@@ -255,13 +262,13 @@ def ended_bids_do_not_win(subject: MarketSubject) -> None:
 @market_clauses.clause("The same happenings give the same decisions, from any instance: a rule has no memory.")
 def deterministic(subject: MarketSubject) -> None:
     first, second = _Desk(market_of(subject)).open(), _Desk(market_of(subject)).open()
-    assert list(_story(first)) == list(_story(second))
-    assert first.log == second.log
+    _same(list(_story(first)), list(_story(second)), "answers of two new instances to the same messages")
+    _same(first.log, second.log, "decisions of two new instances about the same order")
     forgetful = _Desk(market_of(subject)).open()
     story = _story(forgetful)
     for _ in story:
         forgetful.market = market_of(subject)  # as after a restart: all it knows is in the order
-    assert forgetful.log == first.log, "an instance that was made anew half-way decides otherwise: it has a memory"
+    _same(first.log, forgetful.log, "decisions of an instance and of one made anew half-way, which shows a memory")
 
 
 @market_clauses.clause("One instance serves many orders at once and mixes nothing up.")
@@ -279,7 +286,7 @@ def orders_do_not_mix(subject: MarketSubject) -> None:
     for desk in (other, one):
         if desk.is_open:
             desk.run_out()
-    assert one.log == alone.log, "what happened to another order changed this one's decisions"
+    _same(alone.log, one.log, "decisions about an order alone and beside another order, which must not change them")
 
 
 @market_clauses.clause("Any payload from anybody is answered, never raised at.")

@@ -1,5 +1,6 @@
 """The kit for markets finds each fault that it is there to find, and lets a good rule through."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from photon_core.api.market import (
     BidWithdrawn,
     CloseUnmatched,
     Decision,
+    Market,
     MarketContext,
     MarketEvent,
     MarketProvider,
@@ -24,18 +26,21 @@ from photon_core.testing.checks.market import CLAUSES
 from photon_core.testing.exchange import LowestPrice
 
 
-def broken_clauses(make: Callable[[], object]) -> set[str]:
+def subject_of(make: Callable[[], object]) -> Subject[MarketContext, Market]:
     def factory(context: MarketContext) -> LowestPrice:
         made = make()
         assert isinstance(made, LowestPrice)
         return made
 
     record = MarketProvider(name="x", summary="x", factory=factory)
-    subject = Subject(full_name="market_x", record=record, config=None)
+    return Subject(full_name="market_x", record=record, config=None)
+
+
+def broken_clauses(make: Callable[[], object]) -> set[str]:
     broken = set()
     for clause in CLAUSES:
         try:
-            run_clause(clause, subject)
+            run_clause(clause, subject_of(make))
         except Exception:  # noqa: BLE001  # however it shows
             broken.add(clause.id.removeprefix("market."))
     return broken
@@ -67,6 +72,19 @@ class Remembers(LowestPrice):
     def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
         self.offers += 1
         return (Accept(), SetState(state=bytes([self.offers])))
+
+
+class Moody(LowestPrice):
+    """Each instance has a number of its own."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Moody.made += 1
+        self.number = Moody.made
+
+    def on_message(self, order: OrderView, event: MarketEvent, now_ms: int) -> tuple[Decision, ...]:
+        return (Refuse(reason=f"number {self.number} is in no mood"),)
 
 
 class TwoAnswers(LowestPrice):
@@ -104,3 +122,15 @@ def test_a_good_rule_is_let_through() -> None:
 )
 def test_each_fault_is_found_by_the_clause_for_it(rule: type[LowestPrice], clause: str) -> None:
     assert clause in broken_clauses(rule)
+
+
+@pytest.mark.parametrize("rule", [Remembers, Moody])
+def test_rule_that_is_not_deterministic_is_told_what_differed(rule: type[LowestPrice]) -> None:
+    told = {}
+    for clause in CLAUSES:
+        try:
+            run_clause(clause, subject_of(rule))
+        except AssertionError as error:
+            told[clause.id] = str(error)
+    assert re.match(r"different .* the \d+\. is .* and .*", told["market.deterministic"])
+    assert all(told.values())
