@@ -7,7 +7,7 @@ from pathlib import Path
 import attrs
 import click
 
-from photon_core.api.errors import ExitCode
+from photon_core.api.errors import ExitCode, UsageError
 from photon_core.api.plugin import KINDS, SEAMS
 from photon_core.cli.frame import Facts, Session, Table, pass_session
 from photon_core.plugins import Catalog, PluginManager, discover
@@ -118,6 +118,13 @@ def new_command(session: Session, kind: str, name: str, directory: Path) -> None
     """Write a distribution with a plugin that works and its tests to DIRECTORY, which must not exist or be empty."""
     from photon_core.testing.skeleton import write_skeleton
 
+    taken = next((each for each in discover().plugins if each.full_name == f"{kind}_{name}"), None)
+    if taken is not None:
+        raise UsageError(
+            code="plugin-name",
+            what=f"{taken.full_name} is installed already, from {taken.distribution} {taken.version}",
+            remedy="choose another name: two plugins of one name exclude each other",
+        )
     files = write_skeleton(kind, name, directory)
     session.show(
         {"plugin": f"{kind}_{name}", "directory": directory, "files": files},

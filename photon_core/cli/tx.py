@@ -24,12 +24,14 @@ FILE_CHARS_MAX = 4 * 2**20
 """64 messages of 64 KiB, which no transaction holds."""
 
 TIMEOUT_S = 60.0
+TIMEOUT_MAX_S = 120.0
+"""No node is asked to wait longer: `WAIT_S_MAX` of its HTTP API."""
 QUIET_S = 2.0
 """A block that takes longer than most, or one that does not come: from here on somebody wants to know."""
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(0, TIMEOUT_MAX_S),
     default=TIMEOUT_S,
     show_default=True,
     metavar="SECONDS",

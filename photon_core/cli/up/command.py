@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from photon_core.api.errors import UsageError
 from photon_core.cli.frame import Facts, Session, Table, pass_session
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ IMPORTED_ONCE = (
 @click.command("up")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, writable=True),
     metavar="DIR",
     help="Keep the network in DIR: the next start goes on with it. A temporary folder otherwise.",
 )
@@ -68,6 +69,8 @@ def up_command(session: Session, data: Path | None, demo: Path | None, parameter
     from photon_core.plugins.selection import DEVELOPMENT_DEFAULTS
 
     plan = _plan(demo) if demo is not None else None
+    if data is not None:
+        _require_folder(data)
     config = _kept_plugins(data)
     choice = session.choice(defaults=DEVELOPMENT_DEFAULTS, config=config, where=str(data) if config else "")
     _import_once(choice)
@@ -80,6 +83,19 @@ def _plan(file: Path) -> Plan:
     from photon_core import sdl
 
     return sdl.load(file)
+
+
+def _require_folder(data: Path) -> None:
+    """Makes it; UsageError where no network can be kept."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            code="bad-folder",
+            where=str(data),
+            what=f"no network can be kept here: {error.strerror or error}",
+            remedy="name another folder: photon up --data DIR",
+        ) from None
 
 
 def _kept_plugins(data: Path | None) -> dict[str, object] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import textwrap
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ class RunningMember:
             code="member-died",
             what=f"{self.member.name} ended: {self.how_it_ended}",
             where=str(self.log),
-            found=f"\n{lines}" if lines else "nothing in its log",
+            found="\n" + textwrap.indent(lines, "    ") if lines else "nothing in its log",
         )
 
 

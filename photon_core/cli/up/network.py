@@ -115,7 +115,9 @@ async def _running(
     def on_death(running: RunningMember) -> None:
         if not members.fatal:
             command = " ".join(("photon", *folder.command(running.member, url)))
-            tell(f"{running.died()}\nThe others go on. Start it again in another terminal:\n  {command}")
+            text = f"{running.died()}\nThe others go on. Start it again in another terminal:\n  {command}"
+            for line in text.split("\n"):  # what is told is one line: a newline in it would be shown as an escape
+                tell(line)
 
     with ports.reservation:
         async with trio.open_nursery() as nursery:

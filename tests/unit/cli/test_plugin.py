@@ -90,6 +90,13 @@ def test_a_bad_name_writes_nothing(tmp_path, name):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_name_of_an_installed_plugin_is_taken(written, tmp_path):
+    done = photon("plugin", "new", "market", "made_up", str(tmp_path / "out"), path=written)
+    assert done.returncode == 2
+    assert "market_made_up is installed already" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_in_use_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("x")
     done = photon("plugin", "new", "market", "good", str(tmp_path))

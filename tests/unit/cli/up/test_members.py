@@ -11,6 +11,13 @@ from photon_core.cli.up.layout import MEMBERS
 from photon_core.cli.up.members import RunningMember
 
 
+def test_the_end_of_its_log_is_shown_in_lines_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("first\nsecond\n")
+    child = Child(name="gone", pid=os.getpid(), pidfd=-1, output_fd=-1, command_fd=-1)
+    died = RunningMember(MEMBERS[0], child, tmp_path / "log", exit_code=1).died()
+    assert str(died).endswith("found \n    first\n    second")
+
+
 @pytest.mark.parametrize(
     ("exit_code", "told"),
     [
