@@ -76,6 +76,8 @@ def logs_command(
             async for chunk in chunks:
                 lines.add(chunk)
         lines.end()
+        if tail and not lines.seen:
+            session.progress(f"{service or f'deployment {deployment}'} has printed nothing yet")
 
     place.run_as_tenant(unlocked, work)
 
@@ -86,9 +88,11 @@ class Lines:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._rest: dict[tuple[str, int], bytes] = {}
+        self.seen = False
 
     def add(self, chunk: LogChunk) -> None:
         key = chunk.service, chunk.ordinal
+        self.seen = self.seen or bool(chunk.data)
         *whole, rest = (self._rest.get(key, b"") + chunk.data).split(b"\n")
         self._rest[key] = rest
         for line in whole:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photon_core.api.errors import ExitCode, PhotonError
+from photon_core.cli.ages import age
 from photon_core.cli.amounts import per_hour, ptn
 from photon_core.cli.frame import Facts, Human, Session, Table, pass_session
 from photon_core.cli.steps import word
@@ -17,7 +18,7 @@ from photon_core.cli.tenancy import address, find_place, node_options, order_id
 if TYPE_CHECKING:
     from photon_core.api.ids import Address, OrderId
     from photon_core.node.client import NodeClient
-    from photon_core.node.views import BlockDetail, LeaseDetail, OrderDetail, Submitted
+    from photon_core.node.views import BlockDetail, LeaseDetail, NodeStatus, OrderDetail, Submitted
 
 
 @click.group("query")
@@ -62,7 +63,15 @@ def _all_facts(record: Any) -> Facts:
 def status_command(session: Session, node: str | None, network: Path | None) -> None:
     """Show the node and its chain: height, time, peers, and whether it is well."""
     status = _ask(session, node, network, lambda client: client.status(), "status")
-    _show(session, status, lambda: _all_facts(status))
+    _show(session, status, lambda: _status_facts(status))
+
+
+def _status_facts(status: NodeStatus) -> Facts:
+    """Every field; the time with its age, and in words whether the node takes blocks."""
+    facts = dict(_all_facts(status).pairs)
+    facts["block time ms"] = f"{status.block_time_ms} ({age(status.block_time_ms)})"
+    halted = facts.pop("halted", "")
+    return Facts([*facts.items(), ("well", f"no, it has halted: {halted}" if halted else "yes")])
 
 
 @query_group.command("account")
@@ -88,7 +97,7 @@ def block_command(session: Session, height: str, node: str | None, network: Path
     facts = [
         ("height", found.header.height),
         ("hash", found.block_hash.hex()),
-        ("time (Unix ms)", found.header.time_ms),
+        ("time (Unix ms)", f"{found.header.time_ms} ({age(found.header.time_ms)})"),
         ("transactions", len(found.transaction_ids)),
         ("certificate", f"{len(found.certificate.signatures)} signatures" if found.certificate else "none yet"),
     ]

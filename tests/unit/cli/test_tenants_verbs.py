@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 from click.testing import CliRunner
 
 from photon_core.api.bech32m import encode_address
+from photon_core.api.ids import LeaseId
 from photon_core.chain.keys import KeyPurpose
 from photon_core.chain.keystore import Cost, Keystore
 from photon_core.cli import main
@@ -178,6 +181,39 @@ def test_what_is_no_message_is_refused_before_a_passphrase_is_asked_for(given, f
     result = run("tx", "send", input=given)
     assert result.exit_code == 2
     assert found in result.stderr
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_status_of_a_node_says_whether_it_is_well_and_how_old_its_block_is(chain, monkeypatch):
+    shown = run("query", "status").stdout
+    assert "yes" in next(line for line in shown.splitlines() if line.startswith("well"))
+    assert " ago)" in next(line for line in shown.splitlines() if line.startswith("block time"))
+    good = trio.run(chain.status)
+
+    async def status():
+        return attrs.evolve(good, halted="the state differs")
+
+    monkeypatch.setattr(chain, "status", status)
+    assert "no, it has halted: the state differs" in run("query", "status").stdout
+
+
+def test_a_workload_that_has_printed_nothing(alice, monkeypatch):
+    class Silent:
+        async def active_lease(self, deployment, service):
+            return LeaseId(deployment, 0, 0)
+
+        @asynccontextmanager
+        async def logs(self, lease, service, *, follow, tail_lines):
+            send, receive = trio.open_memory_channel(0)
+            send.close()
+            yield receive
+
+    monkeypatch.setattr(Place, "run_as_tenant", lambda self, key, work: trio.run(work, Silent()))
+    result = run("logs", 17)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "deployment 17 has printed nothing yet" in result.stderr
 
 
 # --- bad input, and what it gets -------------------------------------------------------------------------------------
