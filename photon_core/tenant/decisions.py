@@ -16,7 +16,7 @@ from photon_core.api.ids import Address, OrderId
 from photon_core.exchange.records import Provider
 from photon_core.peers.methods import Decision, DecisionRequest, Method, Verdict
 
-from .links import ProviderLinks
+from .links import STATUS_LINK_TIMEOUT_S, ProviderLinks
 
 PROVIDERS_ASKED_MAX = 16
 """More links at once than a person reads answers of."""
@@ -41,7 +41,7 @@ async def ask_decisions(links: ProviderLinks, order: OrderId, providers: Sequenc
         decision, says = None, f"no answer within {PATIENCE_S:g} s"
         with trio.move_on_after(PATIENCE_S):
             try:
-                async with links.to(provider) as link:
+                async with links.to(provider, STATUS_LINK_TIMEOUT_S) as link:
                     decision = await link.call(Method.DECISION, DecisionRequest(order=order), Decision)
                 says = words(decision)
             except PhotonError as error:

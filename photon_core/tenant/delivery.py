@@ -89,10 +89,10 @@ class Courier:
             await trio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_MAX_S)
 
-    async def report(self, lease: LeaseId) -> LeaseReport:
+    async def report(self, lease: LeaseId, link_timeout_s: float | None = None) -> LeaseReport:
         """What the provider says of the lease now."""
         detail, provider = await self._of(lease)
-        async with self._links.to(provider) as link:
+        async with self._links.to(provider, link_timeout_s) as link:
             return await link.call(
                 Method.STATUS, StatusRequest(authorization=self._paper(detail), lease=lease), LeaseReport
             )

@@ -26,6 +26,8 @@ from .errors import ProviderRefused, ProviderUnreachable
 from .tasks import background_tasks
 
 LINK_TIMEOUT_S = 10.0
+STATUS_LINK_TIMEOUT_S = 3.0
+"""Somebody waits for the answer, and a provider that is away is one."""
 CALL_TIMEOUT_S = 30.0
 """A section of a megabyte over a slow line."""
 
@@ -53,15 +55,17 @@ class ProviderLinks:
             return self._peers
 
     @asynccontextmanager
-    async def to(self, provider: Provider) -> AsyncIterator[ProviderLink]:
-        """A link for as long as the block lasts. ProviderUnreachable when there is none in time."""
+    async def to(self, provider: Provider, timeout_s: float | None = None) -> AsyncIterator[ProviderLink]:
+        """A link for as long as the block lasts. ProviderUnreachable when there is none in time, by default in
+        LINK_TIMEOUT_S.
+        """
         peers, peer = await self.start(), provider.node_key
         self._users[peer] += 1
         try:
             if self._users[peer] == 1 or peers.link(peer) is None:
                 peers.transport.dial(peer, provider.addresses)
             try:
-                await peers.wait_link(peer, LINK_TIMEOUT_S)
+                await peers.wait_link(peer, LINK_TIMEOUT_S if timeout_s is None else timeout_s)
             except CallTimeout as error:
                 raise ProviderUnreachable(provider.id, provider.addresses, str(error)) from None
             yield ProviderLink(peers, provider)

@@ -15,7 +15,7 @@ from . import money
 from .decisions import Answer, ask_decisions
 from .delivery import Courier
 from .errors import no_deployment
-from .links import ProviderLinks
+from .links import STATUS_LINK_TIMEOUT_S, ProviderLinks
 from .status import DeploymentStatus, able_providers, describe_group, unbid_order
 
 PAST_LEASES_MAX = 32
@@ -47,12 +47,13 @@ async def deployment_status(
     """`courier` None: nobody is asked about leases; `links` None: nobody is asked why there is no bid."""
     detail = await deployment_detail(node, deployment)
     providers = await node.providers()
+    market_ms = (await node.status()).market_ms
     past = [await past_leases(node, group) for group in detail.groups]
     reports: list[tuple[LeaseReport | None, str]] = [(None, "")] * len(detail.groups)
 
     async def ask(index: int, lease: LeaseId, courier: Courier) -> None:
         try:
-            reports[index] = await courier.report(lease), ""
+            reports[index] = await courier.report(lease, STATUS_LINK_TIMEOUT_S), ""
         except PhotonError as error:
             reports[index] = None, str(error).split("\n", maxsplit=1)[0]
 
@@ -68,7 +69,14 @@ async def deployment_status(
             if courier is not None and group.group.state is GroupState.LEASED and group.order is not None:
                 nursery.start_soon(ask, index, group.order.order.id, courier)
     groups = tuple(
-        describe_group(group, *reports[index], past=past[index], providers=providers, answers=answers[index])
+        describe_group(
+            group,
+            *reports[index],
+            past=past[index],
+            providers=providers,
+            market_ms=market_ms,
+            answers=answers[index],
+        )
         for index, group in enumerate(detail.groups)
     )
     earlier = [lease for leases in past for lease in leases]

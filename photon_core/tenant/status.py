@@ -10,6 +10,7 @@ from attrs import frozen
 from photon_core.api.ids import OrderId
 from photon_core.exchange.records import (
     CloseReason,
+    Group,
     GroupState,
     Lease,
     LeaseState,
@@ -69,16 +70,18 @@ def describe_group(
     *,
     past: tuple[Lease, ...],
     providers: Sequence[Provider],
+    market_ms: int,
     answers: tuple[Answer, ...] = (),
 ) -> GroupStatus:
-    """`past` are the group's earlier leases; `providers` all that are registered; `answers` see GroupStatus."""
+    """`past` are the group's earlier leases; `providers` all that are registered; `market_ms` the newest block's time;
+    `answers` see GroupStatus.
+    """
     newest = detail.order.lease if detail.order is not None else None
     lease = newest if newest is not None and newest.state is LeaseState.ACTIVE else None
     if newest is not None and lease is None:
         past = (*past, newest)
-    standing, says = _judge(detail, lease, report, past, providers)
-    if told := refusals(answers):
-        says += f"; providers that did not bid say: {'; '.join(told)}"
+    standing, says = _judge(detail, lease, report, past, providers, market_ms)
+    says += _answered(answers, over=standing is Standing.NO_PROVIDER)
     return GroupStatus(
         detail=detail,
         lease=lease,
@@ -110,6 +113,7 @@ def _judge(
     report: LeaseReport | None,
     past: tuple[Lease, ...],
     providers: Sequence[Provider],
+    market_ms: int,
 ) -> tuple[Standing, str]:
     group = detail.group
     match group.state:
@@ -120,7 +124,7 @@ def _judge(
             return Standing.PAUSED, f"paused: {group.pause_reason}; {resume}"
         case GroupState.LEASED if lease is not None:
             return _of_lease(lease, report)
-    return _unleased(detail, past, providers)
+    return _unleased(detail, past, providers, market_ms)
 
 
 def _of_lease(lease: Lease, report: LeaseReport | None) -> tuple[Standing, str]:
@@ -137,7 +141,9 @@ def _of_lease(lease: Lease, report: LeaseReport | None) -> tuple[Standing, str]:
             return Standing.WORKLOAD_FAULT, f"workload-fault: {reason or 'the provider gives no reason'}"
 
 
-def _unleased(detail: GroupDetail, past: tuple[Lease, ...], providers: Sequence[Provider]) -> tuple[Standing, str]:
+def _unleased(
+    detail: GroupDetail, past: tuple[Lease, ...], providers: Sequence[Provider], market_ms: int
+) -> tuple[Standing, str]:
     group, order = detail.group, detail.order
     if order is not None and order.order.state is OrderState.OPEN:
         count = len(order.bids)
@@ -149,12 +155,12 @@ def _unleased(detail: GroupDetail, past: tuple[Lease, ...], providers: Sequence[
             could = "1 provider" if len(able) == 1 else f"{len(able)} providers"
             return Standing.WAITS_FOR_BIDS, f"waits for bids: {could} could bid{_after(past)}"
         return Standing.NO_PROVIDER, f"no provider: {_why_nobody(detail, providers)}{_after(past)}"
-    why = _why_nobody(detail, providers)
+    why, again = _why_nobody(detail, providers), _again(group, market_ms)
     if order is not None and order.order.state is OrderState.EXPIRED:
         why = f"{_expired(order.order)}; {why}"
     elif past:
-        return Standing.WAITS_FOR_BIDS, f"is ordered again soon{_after(past)}"
-    return Standing.NO_PROVIDER, f"no provider: {why}; it is ordered again{_times(group.expiries)}{_after(past)}"
+        return Standing.WAITS_FOR_BIDS, f"is {again}{_after(past)}"
+    return Standing.NO_PROVIDER, f"no provider: {why}; it is {again}{_times(group.expiries)}{_after(past)}"
 
 
 def _expired(order: Order) -> str:
@@ -174,11 +180,28 @@ def _why_nobody(detail: GroupDetail, providers: Sequence[Provider]) -> str:
         return "none is registered on this chain"
     able = [candidate for candidate in found if not candidate.reasons]
     if able:
-        return f"{len(able)} of {len(found)} could bid and did not: too little room, or the price is too low for them"
+        return f"{len(able)} of {len(found)} could bid; no bid came in time"
     counted: dict[str, int] = {}
     for candidate in found:
         counted[candidate.reasons[0]] = counted.get(candidate.reasons[0], 0) + 1
     return "; ".join(f"{count} {reason}" for reason, count in counted.items())
+
+
+def _answered(answers: Sequence[Answer], *, over: bool) -> str:
+    """Why there is no bid, as far as providers told. Silence means something once the bidding is `over`."""
+    told = refusals(answers)
+    says = f"; providers that did not bid say: {'; '.join(told)}" if told else ""
+    silent = sum(answer.decision is None for answer in answers)
+    if over and silent:
+        says += f"; asked why, {silent} of {len(answers)} did not answer"
+    return says
+
+
+def _again(group: Group, market_ms: int) -> str:
+    """When the next try is, in market time; a block has to come for it."""
+    if group.reopen_ms is None or group.reopen_ms <= market_ms:
+        return "ordered again with the next block"
+    return f"ordered again in {-(-(group.reopen_ms - market_ms) // 1_000)} s"
 
 
 def _times(expiries: int) -> str:

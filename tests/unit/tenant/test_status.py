@@ -1,11 +1,15 @@
 """What `status` says: one sentence for whatever a deployment may wait for."""
 
+import re
+
 import pytest
+import trio
 
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
 from photon_core.exchange.messages import CloseLease, ProviderCloseReason
 from photon_core.exchange.records import LeaseStatus
+from photon_core.tenant.links import LINK_TIMEOUT_S, STATUS_LINK_TIMEOUT_S
 
 
 async def says(tenant, deployment):
@@ -51,7 +55,31 @@ async def test_when_nobody_bid(chain, tenant, plan, alpha):
     standing, sentence = await says(tenant, deployment)
     assert standing == "no-provider"
     assert "ended without a winner" in sentence
-    assert "could bid and did not" in sentence
+    assert "1 of 1 could bid; no bid came in time" in sentence
+    assert re.search(r"it is ordered again in \d+ s", sentence)
+
+
+async def test_a_provider_that_is_away_is_no_reason_before_the_bidding_is_over(chain, tenant, plan, monkeypatch):
+    monkeypatch.setattr("photon_core.tenant.decisions.STATUS_LINK_TIMEOUT_S", 0.05)
+    chain.world.register("alpha", attributes=(("region", "west"),))
+    deployment = await tenant.deploy(plan)
+    silent = "asked why, 1 of 1 did not answer"
+    assert silent not in (await says(tenant, deployment))[1]
+    chain.end_bidding()
+    assert silent in (await says(tenant, deployment))[1]
+
+
+async def test_a_provider_that_is_away_keeps_the_status_waiting_for_less_than_a_delivery(
+    chain, tenant, plan, monkeypatch
+):
+    assert STATUS_LINK_TIMEOUT_S < LINK_TIMEOUT_S
+    monkeypatch.setattr("photon_core.tenant.lookup.STATUS_LINK_TIMEOUT_S", 0.05)
+    chain.world.register("alpha", attributes=(("region", "west"),))
+    lease = await leased(chain, tenant, plan)
+    with trio.fail_after(STATUS_LINK_TIMEOUT_S):
+        (group,) = (await tenant.status(lease.deployment)).groups
+    assert group.report is None
+    assert "memory:1" in group.no_report
 
 
 async def test_without_its_manifest(chain, tenant, plan, alpha):
