@@ -30,7 +30,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Callable[[AnyClause, PluginRecord[ob
 
 
 def test_there_is_a_test_for_each_clause_before_the_plugin_is_imported() -> None:
-    [mark] = conformance_of("market_not_installed").pytestmark  # type: ignore[attr-defined]
+    [mark] = conformance_of("market_not_installed").pytestmark  # type: ignore[attr-defined]  # set by pytest
     assert [parameters.id for parameters in mark.args[1]] == [clause.id for clause in clauses_of("market")]
 
 

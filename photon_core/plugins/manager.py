@@ -1,6 +1,8 @@
 """The plugin manager of one process.
 
-Theory of operation ------------------- `discover` reads what is installed, `choose` says what is wanted; both import
+Theory of operation
+-------------------
+`discover` reads what is installed, `choose` says what is wanted; both import
 nothing. `PluginManager.load` then imports the chosen plugins and no other, checks everything that can be checked, and
 keeps either all of them or none: a new set is built beside the old one and put in its place at the end. So after an
 error the manager is what it was before.
