@@ -5,23 +5,29 @@ Theory of operation
 An engine is a pure machine: `step(event, now_ms)` returns effects, in the order in which they are to happen. Driver,
 signer, disk, verification and certificates belong to core; time and randomness are injected. Core drives it like this:
 
-1. A message from a peer goes through `inspect` (pure), which names every signature that it claims to hold, nested ones
-   too. Core verifies these in worker threads and only then steps `Received`. A message with a bad claim is dropped and
-   costs the peer; the engine never sees it.
-2. When there is work, core steps `WorkWaiting`. An engine whose turn it is answers `BuildProposal`; core makes a
-   header and picks transactions, and steps `ProposalBuilt`.
-3. A proposal that came from outside is judged by core: `Validate` → `Validated`; its bodies are got by `Fetch` →
-   `ContentAvailable`. An engine votes only after both.
+1. A message from a validator goes through `inspect` (pure), which names every signature that it claims to hold, nested
+   ones too. Core verifies these in worker threads and only then steps `Received`. A message with a bad claim is dropped
+   and costs the peer; the engine never sees it.
+2. While there is work, core steps `WorkWaiting`, at every validator, and again whenever anything has happened. An
+   engine whose turn it is answers `BuildProposal`; core makes a header and picks transactions that no ancestor in
+   flight holds, and steps `ProposalBuilt`. The others know by it that something is to happen soon.
+3. A header that came from outside is judged by core: `Validate` → `Validated`; its transactions are got by `Fetch` →
+   `ContentAvailable`, which says that ids and bodies are all here, right and signed. An engine votes only after both.
+   The content of what core itself built is here already.
 4. What is to be signed goes out as `Sign(slot, statement)`; the signer persists slot → digest before it answers
    `Signed`, and answers `SignatureRefused` for a second statement in one slot, for ever. A slot is an ordered tuple of
-   integers that the engine names, the height first.
-5. What must survive a crash goes out as `Persist(token, records)`; `SendAfter(token)` leaves only once that is synced.
-   The order of disk and wire is in the types, not in prose.
-6. `Commit(proposal)` is final: core writes the block, executes it, signs the finality statement, gathers the
-   certificate, and steps `BlockFinal`. Commits come in order of height without a gap, at most W past the last
-   certificate.
+   integers that the engine names: the height, the round (an engine's view), then what it likes. `round_floor` closes
+   all lower rounds, at every height, for ever.
+5. What must survive a crash goes out as `Persist(token, height, records, contents)`; `SendAfter(token)` leaves only
+   once records and the named blocks' bodies are synced. The order of disk and wire is in the types, not in prose.
+   `Forget(below_height)` gives up what was persisted for lower heights.
+6. `Commit` is final: core writes the block, executes it, signs the finality statement, gathers the certificate, and
+   steps `BlockFinal`. Commits come in order of height without a gap, and no engine proposes or votes more than its
+   window past the last final block. `BlockFinal` also comes, in order, for blocks that this engine did not commit:
+   core learnt them from peers, by certificate.
 
-At start core steps `Restored` with every record that was persisted and not forgotten, oldest first.
+At start core steps `Restored` with every record that was persisted and not forgotten, oldest first. Blocks that core
+had in its log without a certificate are its own to finish; the engine may commit them once more, which changes nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +36,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from .chain import Certificate, Proposal, ValidatorSet
-from .ids import ConsensusKey, Hash, NodeKey
+from .chain import Certificate, Header, Proposal, ValidatorSet
+from .ids import ConsensusKey, Hash
 from .plugin import PluginRecord
 
 CRASH_ONLY = "crash-only"
@@ -42,11 +48,16 @@ Slot = tuple[int, ...]
 
 @frozen
 class Claim:
-    """`key` is said to have signed `message` (domain and chain id included) with `signature`."""
+    """`key` is said to have signed `message` (domain and chain id included) with `signature`.
+
+    `slot` is the one that the engine names when it asks for such a signature itself: two claims of one key in one slot
+    with different messages prove that it lied. Empty where the statement is core's.
+    """
 
     key: ConsensusKey
     message: bytes
     signature: bytes
+    slot: Slot = ()
 
 
 # --- events --------------------------------------------------------------------------------------------------------
@@ -67,6 +78,14 @@ class WorkWaiting:
     """There is something to put in a block: transactions, an event that falls due, or the heartbeat."""
 
 
+@frozen
+class WorkIgnored:
+    """Blocks with room have left out for long what could have been executed: whoever proposes them shuts somebody out.
+
+    Core says so once; it counts anew after that.
+    """
+
+
 @frozen(kw_only=True)
 class ProposalBuilt:
     proposal: Proposal
@@ -74,9 +93,9 @@ class ProposalBuilt:
 
 @frozen(kw_only=True)
 class Received:
-    """A message whose every claim was verified. `sender` is the link's peer, which need not be the author."""
+    """A message whose every claim was verified. `sender` is the validator it came from; the author may be another."""
 
-    sender: NodeKey
+    sender: ConsensusKey
     message: bytes
 
 
@@ -133,6 +152,7 @@ class ValidatorsChanged:
 Event = (
     Restored
     | WorkWaiting
+    | WorkIgnored
     | ProposalBuilt
     | Received
     | TimerFired
@@ -151,8 +171,14 @@ Event = (
 
 @frozen(kw_only=True)
 class Persist:
+    """`records` are of use until `height` is final; the blocks named by `contents` are kept with them, bodies and all,
+    and served to others. A token is used once.
+    """
+
     token: int
+    height: int
     records: tuple[bytes, ...]
+    contents: tuple[Hash, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -172,8 +198,11 @@ class SendAfter:
 
 @frozen(kw_only=True)
 class Sign:
+    """`round_floor`: together with this signature, no slot of a lower round is signed any more, at no height."""
+
     slot: Slot
     statement: bytes
+    round_floor: int = 0
 
 
 @frozen(kw_only=True)
@@ -186,19 +215,34 @@ class BuildProposal:
 
 @frozen(kw_only=True)
 class Fetch:
-    proposal: Proposal
+    """Get all transactions of this block here. `transaction_ids` None: whoever has the block knows them (`block_hash`
+    is the name to ask for). `hint` is a validator that should have it.
+    """
+
+    header: Header
+    block_hash: Hash
+    transaction_ids: tuple[Hash, ...] | None
     hint: ConsensusKey | None = None
 
 
 @frozen(kw_only=True)
 class Validate:
-    proposal: Proposal
+    """Does the header fit after its parent, which was validated or built before or is final?
+
+    `arrived_ms` is when it came, on the clock of `step`. Its time may lie ahead of that by the chain's bound and behind
+    by `late_max_ms`; None exempts it from both: it was prepared in an earlier round and is carried over.
+    """
+
+    header: Header
+    block_hash: Hash
     arrived_ms: int
+    late_max_ms: int | None
 
 
 @frozen(kw_only=True)
 class Commit:
-    proposal: Proposal
+    header: Header
+    block_hash: Hash
 
 
 @frozen(kw_only=True)
@@ -228,6 +272,14 @@ class Forget:
 
 
 @frozen(kw_only=True)
+class Ignored:
+    """A message that was right in form and of no use: core counts these by `reason`, a short constant text."""
+
+    reason: str
+    sender: ConsensusKey
+
+
+@frozen(kw_only=True)
 class StateChange:
     """For people and traces; core does nothing with it."""
 
@@ -247,6 +299,7 @@ Effect = (
     | CancelTimer
     | Evidence
     | Forget
+    | Ignored
     | StateChange
 )
 

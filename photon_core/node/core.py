@@ -243,7 +243,7 @@ class NodeCore:
                     if self._in_hand is None and effect.parent == self._head_hash:
                         self._step_engine(consensus.ProposalBuilt(proposal=self._build(effect, now)), now)
                 case consensus.Commit():
-                    self._commit(effect.proposal)
+                    self._commit(effect)
                 case consensus.StateChange():
                     pass
                 case _:
@@ -270,8 +270,8 @@ class NodeCore:
         self._proposed = {made.proposal.block_hash: (made.block, picked)}
         return made.proposal
 
-    def _commit(self, proposal: Proposal) -> None:
-        block, transactions = self._proposed.pop(proposal.block_hash)
+    def _commit(self, committed: consensus.Commit) -> None:
+        block, transactions = self._proposed.pop(committed.block_hash)
         self._take(block, transactions, None)
 
     # --- the road of one block -----------------------------------------------------------------------------------

@@ -205,6 +205,7 @@ class Conversation:
         while not self.machine.may_send_item(request.number):
             request.window = trio.Event()
             await request.window.wait()
+            await trio.lowlevel.checkpoint_if_cancelled()  # a CANCEL may have come right behind the WINDOW
         for frame in self.machine.item(request.number, item):
             await self.send(frame)
 

@@ -134,6 +134,7 @@ class Service:
             await self._stream(conversation, request, result)
         else:
             await self._reply(conversation, request, method, result)
+        await trio.lowlevel.checkpoint_if_cancelled()  # as in `_send`
         await conversation.send(conversation.machine.end(request.number))
 
     async def _reply(
@@ -161,6 +162,7 @@ class Service:
                 await items.aclose()
 
     async def _send(self, conversation: Conversation, request: Request, item: Plain) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # the caller may have left in the moment in which this was ready
         data = encode(item)
         most = conversation.machine.item_bytes_max(request.number)
         if len(data) > most:

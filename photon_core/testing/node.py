@@ -77,7 +77,7 @@ class LoneEngine:
                 height, parent = self._head
                 return (consensus.BuildProposal(height=height + 1, parent=parent),)
             case consensus.ProposalBuilt():
-                return (consensus.Commit(proposal=event.proposal),)
+                return (consensus.Commit(header=event.proposal.header, block_hash=event.proposal.block_hash),)
         return ()
 
 

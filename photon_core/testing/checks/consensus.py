@@ -26,6 +26,7 @@ from photon_core.api.consensus import (
     Evidence,
     Fetch,
     Forget,
+    Ignored,
     Persist,
     Persisted,
     ProposalBuilt,
@@ -84,7 +85,7 @@ class _Core:
     engine: Engine
     head: Header = field(factory=genesis_header)
     certificate: Certificate | None = None
-    committed: list[Proposal] = field(factory=list)
+    committed: list[Header] = field(factory=list)
     persisted: list[tuple[int, bytes]] = field(factory=list)
     tokens: set[int] = field(factory=set)
     signed: dict[Slot, bytes] = field(factory=dict)
@@ -139,8 +140,9 @@ class _Core:
 
     def carry_out(self, effect: Effect) -> None:
         match effect:
-            case Persist(token=token, records=records):
-                self.persisted += [(self.head.height + 1, record) for record in records]
+            case Persist(token=token, height=height, records=records):
+                assert token not in self.tokens, f"token {token} is used twice"
+                self.persisted += [(height, record) for record in records]
                 self.tokens.add(token)
                 self.waiting.append(Persisted(token=token))
             case SendAfter(token=token):
@@ -149,12 +151,12 @@ class _Core:
                 self._sign(slot, statement)
             case BuildProposal(height=height, parent=parent):
                 self.waiting.append(ProposalBuilt(proposal=proposal_on(parent, height)))
-            case Validate(proposal=proposal):
-                self.waiting.append(Validated(block_hash=proposal.block_hash, reason=""))
-            case Fetch(proposal=proposal):
-                self.waiting.append(ContentAvailable(block_hash=proposal.block_hash))
-            case Commit(proposal=proposal):
-                self._commit(proposal)
+            case Validate(block_hash=block_hash):
+                self.waiting.append(Validated(block_hash=block_hash, reason=""))
+            case Fetch(block_hash=block_hash):
+                self.waiting.append(ContentAvailable(block_hash=block_hash))
+            case Commit(header=header, block_hash=block_hash):
+                self._commit(header, block_hash)
             case SetTimer(name=name, after_ms=after_ms):
                 assert after_ms > 0, f"a timer {name!r} that fires before it is set"
                 self.timers[name] = self.now_ms + after_ms
@@ -162,7 +164,7 @@ class _Core:
                 self.timers.pop(name, None)
             case Forget(below_height=below):
                 self.persisted = [(height, record) for height, record in self.persisted if height >= below]
-            case SendNow() | Evidence() | StateChange():
+            case SendNow() | Evidence() | Ignored() | StateChange():
                 pass
 
     def _sign(self, slot: Slot, statement: bytes) -> None:
@@ -175,24 +177,21 @@ class _Core:
         else:
             raise AssertionError(f"it asks for a second signature in slot {slot}, over something else")
 
-    def _commit(self, proposal: Proposal) -> None:
-        header = proposal.header
+    def _commit(self, header: Header, block_hash: Hash) -> None:
         expected = (self.head.height + 1, blocks.block_hash(self.head))
         assert (header.height, header.parent) == expected, f"commit of {header.height} after {self.head.height}"
-        self.committed.append(proposal)
+        self.committed.append(header)
         statement = FinalityStatement(
             chain_id=CHAIN_ID,
             height=header.height,
-            block_hash=proposal.block_hash,
+            block_hash=block_hash,
             state_root=bytes(32),
             receipts_root=bytes(32),
             next_validators_hash=bytes(32),
         )
         self.certificate = Certificate(statement=statement, signatures=(sign_statement(KEY, statement),))
         self.head = header
-        self.waiting.append(
-            BlockFinal(height=header.height, block_hash=proposal.block_hash, certificate=self.certificate)
-        )
+        self.waiting.append(BlockFinal(height=header.height, block_hash=block_hash, certificate=self.certificate))
 
 
 def proposal_on(parent: Hash, height: int) -> Proposal:
@@ -237,7 +236,7 @@ def restored_comes_first(subject: ConsensusSubject) -> None:
 @consensus_clauses.clause("Alone it is a quorum: with work waiting, blocks are committed in order, without a gap.")
 def orders_alone(subject: ConsensusSubject) -> None:
     core = _Core(engine_of(subject)).start().run_to(BLOCKS)
-    assert [proposal.header.height for proposal in core.committed] == list(range(1, BLOCKS + 1))
+    assert [header.height for header in core.committed] == list(range(1, BLOCKS + 1))
 
 
 @consensus_clauses.clause("It commits only what core has built or found valid: a proposal unasked for is not taken.")
@@ -255,21 +254,19 @@ def followers_do_not_vote(subject: ConsensusSubject) -> None:
     for own_key in (None, STRANGER.public):
         core = _Core(engine_of(subject, own_key)).start()
         core.tell(WorkWaiting())
-        for proposal in leader.committed:
+        for header in leader.committed:
             certificate = Certificate(
                 statement=FinalityStatement(
                     chain_id=CHAIN_ID,
-                    height=proposal.header.height,
-                    block_hash=proposal.block_hash,
+                    height=header.height,
+                    block_hash=blocks.block_hash(header),
                     state_root=bytes(32),
                     receipts_root=bytes(32),
                     next_validators_hash=bytes(32),
                 ),
                 signatures=(),
             )
-            core.tell(
-                BlockFinal(height=proposal.header.height, block_hash=proposal.block_hash, certificate=certificate)
-            )
+            core.tell(BlockFinal(height=header.height, block_hash=blocks.block_hash(header), certificate=certificate))
             core.tell(WorkWaiting())
         votes = [effect for effect in core.log if isinstance(effect, Sign | BuildProposal | Commit)]
         assert not votes, f"a follower wants {votes[0]}"

@@ -25,7 +25,7 @@ def test_a_proposal_it_asked_for_is_final_as_soon_as_it_exists() -> None:
     assert engine.step(api.WorkWaiting(), 0) == (api.BuildProposal(height=1, parent=GENESIS),)
     proposal = proposal_on(GENESIS, 1)
     commit, _ = engine.step(api.ProposalBuilt(proposal=proposal), 0)
-    assert commit == api.Commit(proposal=proposal)
+    assert commit == api.Commit(header=proposal.header, block_hash=proposal.block_hash)
 
 
 def test_one_block_is_in_flight() -> None:

@@ -57,6 +57,7 @@ class SoloEngine:
                 raise LocalProtocolError("consensus_solo has one validator for ever; change the rule to add others")
             case (
                 api.Received()
+                | api.WorkIgnored()
                 | api.TimerFired()
                 | api.Persisted()
                 | api.Signed()
@@ -87,7 +88,7 @@ class SoloEngine:
             )
         self._state = State.COMMITTING
         return (
-            api.Commit(proposal=event.proposal),
+            api.Commit(header=header, block_hash=event.proposal.block_hash),
             api.StateChange(
                 what=f"commit height {header.height} with {len(event.proposal.transaction_ids)} transactions"
             ),
