@@ -240,6 +240,52 @@ async def test_handler_whose_nursery_fails_while_its_caller_leaves() -> None:
         assert await two.call("echo", 1) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_caller_that_leaves_as_the_answer_is_ready_is_no_bug_of_the_handler(
+    stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = trio.Event()
+
+    async def answer(_peer: bytes, _params: Any) -> int:
+        await ready.wait()
+        return 1
+
+    async def items(_peer: bytes, _params: Any) -> AsyncIterator[int]:
+        await ready.wait()
+        yield 1
+
+    async with Two().running() as two:
+        two.server.serve("slow", items if stream else answer)
+        two.hear(wire.to_frame(opening(window=1)))
+        await trio.testing.wait_all_tasks_blocked()
+        ready.set()
+        two.hear(wire.to_frame(wire.Cancel(1)))
+        await trio.testing.wait_all_tasks_blocked()
+    assert not caplog.records
+
+
+async def test_caller_that_leaves_as_it_opens_the_window_is_no_bug_of_the_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def items(_peer: bytes, _params: Any) -> AsyncIterator[int]:
+        while True:
+            yield 1
+
+    async with Two().running() as two:
+        two.server.serve("slow", items)
+        two.hear(wire.to_frame(opening(window=0)))
+        await trio.testing.wait_all_tasks_blocked()
+        two.hear(wire.to_frame(wire.Window(1, 1)))
+        two.hear(wire.to_frame(wire.Cancel(1)))
+        await trio.testing.wait_all_tasks_blocked()
+    assert not caplog.records
+
+
+def opening(*, window: int) -> wire.Open:
+    part = encode(None)
+    return wire.Open(number=1, method="slow", item_bytes_max=100, window=window, size=len(part), part=part)
+
+
 async def test_who_asks_and_takes_no_answers_costs_neither_tasks_nor_memory() -> None:
     async with Two(Standing.STRANGER).running() as two:
         while two.server_transport.send(two.caller_transport.key, Channel.REQUESTS, bytes(1000)) is SendResult.QUEUED:
