@@ -201,3 +201,18 @@ async def test_peer_without_a_link_is_closed_in_time(victim, attacker) -> None:
         await peer.hears_the_end()
         await trio.testing.wait_all_tasks_blocked()
         assert node.transport._gate.pending == 0
+
+
+async def test_peer_that_throws_every_link_out_is_dialled_with_back_off(victim, make_transport) -> None:
+    backoff_s, links = 0.05, 6
+    async with victim() as fickle, trio.open_nursery() as nursery:
+        dialler = make_transport(2, backoff_first_s=backoff_s, backoff_max_s=60)
+        await nursery.start(dialler.run)
+        started_s = trio.current_time()
+        dialler.dial(fickle.transport.key, (fickle.address,))
+        for _ in range(links):
+            await fickle.up(dialler.key)
+            fickle.transport.drop(dialler.key, "not you")
+        shortest_s = sum(backoff_s * 2**n for n in range(links - 1)) * 0.75  # by the spread
+        assert trio.current_time() - started_s >= shortest_s
+        nursery.cancel_scope.cancel()

@@ -266,7 +266,11 @@ class Libp2pTransport:
     # -- links that this side dials ----------------------------------------------------------------------------------
 
     async def _keep(self, peer: NodeKey, wanted: _Wanted) -> None:
-        """Keeps the link to one peer until it is dropped. All such tasks dial at the same time."""
+        """Keeps the link to one peer until it is dropped. All such tasks dial at the same time.
+
+        A link that was lost sooner than the longest back-off is as good as none: a peer that lets this node in and
+        throws it out again would else be dialled without a pause.
+        """
         backoff_s, attempt = self._config.backoff_first_s, 0
         while not wanted.stopped:
             wanted.changed = trio.Event()
@@ -277,9 +281,14 @@ class Libp2pTransport:
                 if problem:
                     self._log_once((peer, problem), "no link to %s at %s: %s", peer.hex()[:16], address, problem)
             if peer in self._links:
-                backoff_s = self._config.backoff_first_s
+                up_s = trio.current_time()
                 await wanted.changed.wait()
-                continue
+                if peer in self._links or trio.current_time() - up_s >= self._config.backoff_max_s:
+                    backoff_s = self._config.backoff_first_s
+                    continue
+            if wanted.stopped:
+                return
+            wanted.changed = trio.Event()  # that the link was lost is known
             spread = random.uniform(0.75, 1.25)  # noqa: S311  # no secret: who lost one link should not dial as one
             with trio.move_on_after(backoff_s * spread):
                 await wanted.changed.wait()
