@@ -130,6 +130,16 @@ async def test_service_without_command_fails_with_what_to_write(kit: RuntimeKit)
         assert "give a command" in seen.reason
 
 
+@pytest.mark.parametrize("letter", ["é", "\N{GRINNING FACE}"])
+async def test_why_a_command_could_not_be_started_fits_into_an_answer(kit: RuntimeKit, letter: str) -> None:
+    """Whatever the tenant's variables make of it: what the tenant got wrong is not for the runtime to fail of."""
+    spec = kit.spec("web", ("nosuch",), env=(("PATH", f"{letter}:" * 900),))
+    async with kit.leased(spec) as runtime:
+        (observed,) = await runtime.observe()
+        assert observed.state is InstanceState.FAILED
+        assert observed.reason.startswith("command 'nosuch' was not found in PATH=")
+
+
 async def test_a_helper_that_its_tenant_broke_is_replaced(
     kit: RuntimeKit, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from photon_runtime_process.helper import drop, linux
 from photon_runtime_process.helper.plan import WORK_PATH, WORKLOAD_FILE, Plan, write_json
 
+REASON_CHARS_MAX = 300
+"""The agent gets it in one packet, in which JSON may write 12 bytes for a character; people need no more."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -119,7 +121,7 @@ def _become(plan: Plan, start: Start, stdin: int | None, output: int, report: in
         env = {"PATH": DEFAULT_PATH, "HOME": WORK_PATH, "LANG": "C.UTF-8", **start.env}
         os.execvpe(start.argv[0], start.argv, env)  # noqa: S606 - that is what this module is for
     except BaseException as problem:  # noqa: BLE001 - a forked child must not run on as a second helper
-        os.write(report, _why(start, problem).encode()[:2000])
+        os.write(report, _why(start, problem)[:REASON_CHARS_MAX].encode(errors="replace"))
     finally:
         os._exit(127)
 
