@@ -81,7 +81,7 @@ def photon_register_consensus() -> Iterable[ConsensusProvider]:
                         case WorkWaiting():
                             return (BuildProposal(height=self.height + 1, parent=self.parent),)
                         case ProposalBuilt(proposal=proposal):
-                            return (Commit(proposal=proposal),)
+                            return (Commit(header=proposal.header, block_hash=proposal.block_hash),)
                     return ()
 
 

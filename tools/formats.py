@@ -34,7 +34,7 @@ import attrs
 
 from photon_core.api.errors import ExitCode
 from photon_core.api.fields import describe
-from photon_core.chain.hashing import Domain
+from photon_core.api.hashing import Domain
 from photon_core.exchange import events, messages, records
 from photon_core.exchange.parameters import Parameters, development
 from photon_core.node.http.app import ROUTES

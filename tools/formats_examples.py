@@ -11,10 +11,9 @@ from typing import Any
 
 from attrs import asdict
 
-from photon_core.api import bech32m
+from photon_core.api import bech32m, codec
 from photon_core.api.fields import to_json
-from photon_core.chain import codec
-from photon_core.chain.blocks import block_hash
+from photon_core.api.finality import block_hash
 from photon_core.chain.genesis import genesis_to_toml
 from photon_core.exchange.events import EVENT
 from photon_core.exchange.messages import MESSAGE

@@ -11,13 +11,14 @@ from typing import Any
 from photon_core.api import bech32m
 from photon_core.api.chain import Certificate, FinalityStatement
 from photon_core.api.fields import to_plain
+from photon_core.api.finality import block_hash, validators_hash
+from photon_core.api.hashing import digest
 from photon_core.api.ids import GroupId, OrderId
 from photon_core.api.market import BidStatus
 from photon_core.api.resources import Resources, ResourceUnit
-from photon_core.chain.blocks import block_hash, make_block
-from photon_core.chain.certificates import sign_statement, validators_hash
+from photon_core.chain.blocks import make_block
+from photon_core.chain.certificates import sign_statement
 from photon_core.chain.genesis import chain_id, genesis_header
-from photon_core.chain.hashing import digest
 from photon_core.chain.keys import KeyPurpose, SigningKey, from_seed
 from photon_core.chain.transactions import build_transaction, decode_transaction
 from photon_core.cli.network import new_genesis

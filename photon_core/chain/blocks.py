@@ -12,21 +12,17 @@ from typing import Final
 from attrs import frozen
 
 from photon_core.api.chain import TRANSACTIONS_PER_BLOCK_MAX, Block, Header, Proposal, ValidatorSet
+from photon_core.api.codec import decode_record, encode_record
 from photon_core.api.errors import CodecError
+from photon_core.api.finality import block_hash, validators_hash
+from photon_core.api.hashing import Domain, merkle_root
 from photon_core.api.ids import ConsensusKey, Hash
-from photon_core.chain.certificates import validators_hash
-from photon_core.chain.codec import decode_record, encode_record
-from photon_core.chain.hashing import Domain, digest, merkle_root
 from photon_core.chain.transactions import Transaction, decode_transaction
 
 BLOCK_TRANSACTIONS_BYTES_MAX: Final = 4 * 2**20
 """A block's transactions together: 10 000 of the usual 400 bytes, and half a second on a link of 10 MB/s."""
 BLOCK_BYTES_MAX: Final = BLOCK_TRANSACTIONS_BYTES_MAX + 5 * TRANSACTIONS_PER_BLOCK_MAX + 1024
 """Its encoding: at most 5 bytes of CBOR around each transaction, and the header."""
-
-
-def block_hash(header: Header) -> Hash:
-    return digest(Domain.BLOCK, encode_record(header))
 
 
 def transactions_root(ids: Sequence[Hash]) -> Hash:

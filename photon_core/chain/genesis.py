@@ -19,14 +19,14 @@ from attrs import evolve, frozen
 from photon_core.api import fields
 from photon_core.api.bech32m import encode_address
 from photon_core.api.chain import VALIDATORS_MAX, Header, Validator, ValidatorSet
+from photon_core.api.codec import encode_record
 from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.fields import U64_MAX, Form, from_json, to_json
+from photon_core.api.finality import validators_hash
+from photon_core.api.hashing import ZERO_HASH, Domain, digest
 from photon_core.api.ids import Address, ConsensusKey, Hash
 from photon_core.chain.blocks import transactions_root
-from photon_core.chain.certificates import validators_hash
-from photon_core.chain.codec import encode_record
 from photon_core.chain.files import write_atomically
-from photon_core.chain.hashing import ZERO_HASH, Domain, digest
 
 T = TypeVar("T")
 

@@ -19,9 +19,9 @@ from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open, cryp
 from nacl.exceptions import CryptoError
 
 from photon_core.api.consensus import Claim
-from photon_core.api.fields import ADDRESS_BYTES, HASH_BYTES
+from photon_core.api.fields import ADDRESS_BYTES
+from photon_core.api.hashing import Domain, digest, signed_message
 from photon_core.api.ids import Address, Hash
-from photon_core.chain.hashing import Domain, digest, domain_prefix
 
 SEED_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
@@ -91,13 +91,6 @@ def address_of(public_key: bytes) -> Address:
     if len(public_key) != PUBLIC_KEY_BYTES:
         raise ValueError(f"a public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
     return digest(Domain.ADDRESS, public_key)[:ADDRESS_BYTES]
-
-
-def signed_message(domain: str, chain_id: Hash, payload: bytes) -> bytes:
-    """The bytes that are signed: no signature holds for another purpose or on another chain."""
-    if len(chain_id) != HASH_BYTES:
-        raise ValueError(f"a chain id has {HASH_BYTES} bytes, not {len(chain_id)}")
-    return domain_prefix(domain) + chain_id + payload
 
 
 def verify(public_key: bytes, domain: str, chain_id: Hash, payload: bytes, signature: bytes) -> bool:

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from photon_core.api.fields import HASH_BYTES
+from photon_core.api.hashing import ZERO_HASH, Domain, digest
 from photon_core.api.ids import Hash
-from photon_core.chain.hashing import ZERO_HASH, Domain, digest
 
 ENTRY_BYTES: Final = 2 * HASH_BYTES
 LIST_MAX: Final = 32

@@ -22,8 +22,8 @@ from attrs import frozen
 
 from photon_core.api import fields
 from photon_core.api.fields import HASH_BYTES
+from photon_core.api.hashing import ZERO_HASH, Domain, digest
 from photon_core.api.ids import Hash
-from photon_core.chain.hashing import ZERO_HASH, Domain, digest
 from photon_core.chain.state_bucket import (
     EMPTY,
     ENTRY_BYTES,

@@ -16,20 +16,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from photon_core.api.codec import decode, encode
 from photon_core.api.consensus import Claim
 from photon_core.api.errors import CodecError
 from photon_core.api.fields import HASH_BYTES, U64_MAX
+from photon_core.api.hashing import Domain, digest, signed_message
 from photon_core.api.ids import Address, Hash
-from photon_core.chain.codec import decode, encode
-from photon_core.chain.hashing import Domain, digest
-from photon_core.chain.keys import (
-    PUBLIC_KEY_BYTES,
-    SIGNATURE_BYTES,
-    KeyPurpose,
-    address_of,
-    from_seed,
-    signed_message,
-)
+from photon_core.chain.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, KeyPurpose, address_of, from_seed
 
 TRANSACTION_BYTES_MAX: Final = 65_536
 """What `photon_core.api.chain.Block` has room for per transaction, and a quarter of a transport frame."""

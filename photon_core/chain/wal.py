@@ -13,8 +13,8 @@ from typing import Final
 from attrs import frozen
 
 from photon_core.api import fields
+from photon_core.api.codec import decode_record, encode_record
 from photon_core.api.errors import CodecError, PhotonError
-from photon_core.chain.codec import decode_record, encode_record
 from photon_core.chain.files import FolderLock, sync_folder
 from photon_core.chain.framed_file import Frame, FramedFile
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from photon_core.api.codec import encode_record
 from photon_core.api.errors import CodecError
 from photon_core.api.fields import from_json, to_json
-from photon_core.chain.codec import encode_record
 from photon_core.chain.genesis import Genesis
 from photon_core.exchange import keys
 from photon_core.exchange.parameters import Parameters

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from photon_core.api.codec import decode_record, encode_record
 from photon_core.api.ids import Address, GroupId, OrderId
-from photon_core.chain.codec import decode_record, encode_record
 from photon_core.exchange import keys, records
 from photon_core.exchange.parameters import Parameters
 

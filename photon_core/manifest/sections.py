@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from photon_core.api import codec
 from photon_core.api.errors import CodecError
 from photon_core.api.fields import from_plain, to_plain
 from photon_core.api.resources import Resources, ResourceUnit
-from photon_core.chain import codec
 
 from .names import is_environment_name, is_hostname, is_service_name
 from .records import SECTION_BYTES_MAX, Expose, Protocol, Section, Service

@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from photon_core.api import codec
 from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.ids import Hash
-from photon_core.chain import codec
 from photon_core.chain.files import sync_folder, write_atomically
 from photon_core.exchange.messages import GROUPS_MAX
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from photon_core.api import fields
+from photon_core.api.hashing import Domain, digest, merkle_root
 from photon_core.api.ids import Hash
-from photon_core.chain.hashing import Domain, digest, merkle_root
 from photon_core.exchange.messages import GROUPS_MAX
 from photon_core.exchange.records import GroupSpec
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from photon_core.api import codec
 from photon_core.api.chain import Certificate, ValidatorSet
 from photon_core.api.errors import CodecError, PeerProtocolError
+from photon_core.api.finality import block_hash, validators_hash
 from photon_core.api.ids import Hash
-from photon_core.chain import blocks, codec
-from photon_core.chain.certificates import validators_hash
+from photon_core.chain import blocks
 from photon_core.chain.transactions import decode_transaction
 
 from .steps import CertifiedBlock, FetchBlocks
@@ -68,7 +69,7 @@ async def _check_one(pair: Any, validators: ValidatorSet, chain_id: Hash, verifi
     except CodecError as error:
         raise PeerProtocolError(f"chain.blocks: {error}") from None
     header, statement = block.header, certificate.statement
-    if (statement.height, statement.block_hash) != (header.height, blocks.block_hash(header)):
+    if (statement.height, statement.block_hash) != (header.height, block_hash(header)):
         raise PeerProtocolError(f"chain.blocks: block {header.height} came with the certificate of another")
     if header.transactions_root != blocks.transactions_root([t.id for t in transactions]):
         raise PeerProtocolError(f"chain.blocks: block {header.height} came with other transactions than it names")

@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 import httpx
 import trio
 
-from photon_core.api import bech32m, fields
+from photon_core.api import bech32m, codec, fields
 from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.ids import Address, Hash, LeaseId, OrderId
-from photon_core.chain import codec
 from photon_core.exchange.parameters import Parameters
 from photon_core.exchange.records import Account, Provider
 

@@ -34,6 +34,7 @@ from attrs import define, field
 from photon_core.api import consensus
 from photon_core.api.chain import Block, Certificate, FinalityStatement, Proposal, StatementSignature, ValidatorSet
 from photon_core.api.errors import CodecError, LocalProtocolError
+from photon_core.api.finality import block_hash
 from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain import blocks
 from photon_core.chain.certificates import CertificateBuilder
@@ -196,7 +197,7 @@ class NodeCore:
         )
         if event.uncertified is not None:
             block, transactions = event.uncertified
-            self._in_hand = _InHand(block, transactions, blocks.block_hash(block.header), None)
+            self._in_hand = _InHand(block, transactions, block_hash(block.header), None)
             self._block_written(steps.BlockWritten(height=block.header.height))
 
     @property
@@ -279,16 +280,16 @@ class NodeCore:
     def _take(self, block: Block, transactions: tuple[Transaction, ...], certificate: Certificate | None) -> None:
         assert self._in_hand is None
         assert self.head is not None
-        block_hash = blocks.block_hash(block.header)
+        own_hash = block_hash(block.header)
         try:
             blocks.check_header(block.header, self.head.header, self.validators)
         except CodecError as error:
             self._halt(
-                f"block {block.header.height} ({block_hash.hex()}) cannot follow this node's block {self.head.height} "
+                f"block {block.header.height} ({own_hash.hex()}) cannot follow this node's block {self.head.height} "
                 f"({self.head.block_hash.hex()}), and both are certified: {error}"
             )
             return
-        self._in_hand = _InHand(block, transactions, block_hash, certificate)
+        self._in_hand = _InHand(block, transactions, own_hash, certificate)
         self._emit(steps.WriteBlock(block=block, certificate=certificate))
 
     def is_waiting(self, transaction_id: Hash) -> bool:

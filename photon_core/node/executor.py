@@ -11,10 +11,10 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
+from photon_core.api import codec
 from photon_core.api.chain import Header
+from photon_core.api.hashing import Domain, merkle_root
 from photon_core.api.ids import Address, Hash
-from photon_core.chain import codec
-from photon_core.chain.hashing import Domain, merkle_root
 from photon_core.chain.transactions import Transaction
 from photon_core.exchange.events import EVENT, Event, Receipt
 from photon_core.exchange.machine import BlockContext, Exchange

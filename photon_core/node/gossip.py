@@ -12,10 +12,10 @@ from typing import Any
 
 from attrs import frozen
 
+from photon_core.api import codec
 from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.ids import Hash, NodeKey
 from photon_core.api.transport import FRAME_BYTES_MAX, Channel, SendResult, Transport
-from photon_core.chain import codec
 from photon_core.chain.transactions import Transaction, decode_transaction
 
 BATCH_BYTES_MAX = FRAME_BYTES_MAX - 4_096

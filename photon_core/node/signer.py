@@ -21,13 +21,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from photon_core.api import fields
+from photon_core.api import codec, fields
 from photon_core.api.chain import FinalityStatement, StatementSignature
 from photon_core.api.consensus import Slot
 from photon_core.api.errors import CodecError, PhotonError
-from photon_core.chain import codec
-from photon_core.chain.certificates import sign_statement, statement_message
-from photon_core.chain.hashing import digest
+from photon_core.api.finality import statement_message
+from photon_core.api.hashing import digest
+from photon_core.chain.certificates import sign_statement
 from photon_core.chain.keys import KeyPurpose, SigningKey
 from photon_core.chain.wal import WriteAheadLog
 

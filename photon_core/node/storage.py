@@ -14,12 +14,13 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from photon_core.api import fields
+from photon_core.api import codec, fields
 from photon_core.api.chain import Block, Certificate, FinalityStatement, Header
 from photon_core.api.errors import CodecError, PhotonError
+from photon_core.api.finality import block_hash
 from photon_core.api.ids import Hash
 from photon_core.api.market import Market
-from photon_core.chain import blocks, codec
+from photon_core.chain import blocks
 from photon_core.chain.block_log import BlockLog
 from photon_core.chain.files import write_atomically
 from photon_core.chain.genesis import Genesis, Rule, chain_id, genesis_header
@@ -95,7 +96,7 @@ class Storage:
                 chain_id=identity,
                 tree=tree,
                 executor=Executor(exchange, view),
-                head=steps.Head(header=header, block_hash=blocks.block_hash(header), certificate=None),
+                head=steps.Head(header=header, block_hash=block_hash(header), certificate=None),
             )
             storage.notes += [log.note] if log.note else []
             storage._catch_up()
@@ -126,7 +127,7 @@ class Storage:
         if certified:
             header = self._read_block(certified).header
             self.head = steps.Head(
-                header=header, block_hash=blocks.block_hash(header), certificate=self._certificate(certified)
+                header=header, block_hash=block_hash(header), certificate=self._certificate(certified)
             )
         self.flush()
 
@@ -143,7 +144,7 @@ class Storage:
         own = FinalityStatement(
             chain_id=self.chain_id,
             height=block.header.height,
-            block_hash=blocks.block_hash(block.header),
+            block_hash=block_hash(block.header),
             state_root=self.tree.update(executed.changes),
             receipts_root=executed.receipts_root,
             next_validators_hash=block.header.validators_hash,
@@ -252,7 +253,7 @@ class Storage:
         certificate = self.log.read_certificate(height)
         return BlockDetail(
             header=block.header,
-            block_hash=blocks.block_hash(block.header),
+            block_hash=block_hash(block.header),
             transaction_ids=tuple(t.id for t in self._transactions(block)),
             certificate=None
             if certificate is None
@@ -266,7 +267,7 @@ class Storage:
         header = blocks.decode_block(raw).header
         return BlockEvents(
             height=height,
-            block_hash=blocks.block_hash(header),
+            block_hash=block_hash(header),
             time_ms=header.time_ms,
             market_ms=outcome.market_ms,
             events=all_events(outcome.begin_events, outcome.receipts),
@@ -284,7 +285,7 @@ def _check_chain(log: BlockLog, genesis: Genesis, folder: Path) -> None:
     raw = log.read(1)
     if raw is None:
         return
-    expected, found = blocks.block_hash(genesis_header(genesis)), blocks.decode_block(raw).header.parent
+    expected, found = block_hash(genesis_header(genesis)), blocks.decode_block(raw).header.parent
     if found != expected:
         raise PhotonError(
             code="wrong-chain",

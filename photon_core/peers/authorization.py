@@ -20,11 +20,11 @@ from attrs import evolve, frozen
 
 from photon_core.api import fields
 from photon_core.api.bech32m import encode_address
+from photon_core.api.codec import encode_record
 from photon_core.api.errors import PhotonError
 from photon_core.api.fields import ADDRESS_BYTES
+from photon_core.api.hashing import Domain
 from photon_core.api.ids import Address, Hash, NodeKey
-from photon_core.chain.codec import encode_record
-from photon_core.chain.hashing import Domain
 from photon_core.chain.keys import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, address_of, verify
 
 EVERY_DEPLOYMENT = 0

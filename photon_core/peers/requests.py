@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from photon_core.api.codec import decode, encode
 from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.fields import Plain
 from photon_core.api.ids import NodeKey
@@ -29,7 +30,6 @@ from photon_core.api.transport import (
     TransportEvent,
     Writable,
 )
-from photon_core.chain.codec import decode, encode
 
 from .conversation import Call, Conversation, Request
 from .errors import CallTimeout, LinkLost, Refusal

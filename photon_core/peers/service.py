@@ -16,11 +16,11 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
+from photon_core.api.codec import decode, encode
 from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.fields import Plain
 from photon_core.api.ids import NodeKey
 from photon_core.api.transport import Standing
-from photon_core.chain.codec import decode, encode
 
 from .conversation import Conversation, Request
 from .errors import LinkLost, PeersError, Refusal

@@ -19,10 +19,10 @@ from enum import IntEnum
 
 from attrs import frozen
 
+from photon_core.api.codec import decode, encode
 from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.fields import Plain
 from photon_core.api.transport import FRAME_BYTES_MAX
-from photon_core.chain.codec import decode, encode
 
 PART_BYTES_MAX = 64 * 1024
 """Of parameters or an item in one frame: small enough that others of the same channel get in between."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from photon_core.api import codec
 from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.ids import Hash, LeaseId
-from photon_core.chain import codec
 from photon_core.chain.files import write_atomically
 from photon_core.exchange.records import GroupSpec
 from photon_core.manifest.records import SECTION_BYTES_MAX, Section

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from photon_core.api import bech32m
+from photon_core.api import bech32m, codec
 from photon_core.api.errors import CodecError, ExitCode, PhotonError
 from photon_core.api.ids import Address, Hash, NodeKey
-from photon_core.chain import codec
 from photon_core.chain.files import write_atomically
 from photon_core.chain.keys import SigningKey, address_of
 from photon_core.manifest.vault import CHAIN_CHARS

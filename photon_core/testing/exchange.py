@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from photon_core.api.codec import decode, decode_record, encode, encode_record
 from photon_core.api.ids import Address, Hash, OrderId
 from photon_core.api.market import (
     Accept,
@@ -31,7 +32,6 @@ from photon_core.api.market import (
     SetPhase,
 )
 from photon_core.api.resources import Resources, ResourceUnit
-from photon_core.chain.codec import decode, decode_record, encode, encode_record
 from photon_core.chain.genesis import Genesis, GenesisAccount, GenesisValidator, Rule, RuleKind, make_genesis
 from photon_core.exchange import genesis as exchange_genesis
 from photon_core.exchange import invariants

@@ -25,8 +25,8 @@ from attrs import Factory, define, field, frozen
 from photon_core.api import consensus
 from photon_core.api.chain import Block, Certificate, FinalityStatement
 from photon_core.api.errors import PeerProtocolError
+from photon_core.api.finality import block_hash
 from photon_core.api.ids import Hash, NodeKey
-from photon_core.chain import blocks
 from photon_core.chain.certificates import sign_statement
 from photon_core.chain.genesis import (
     Genesis,
@@ -158,11 +158,11 @@ class SimulatedNode:
         exchange = Exchange(self.state, genesis=self.genesis, market_for=lambda _rule: LowestPrice())
         executor = Executor(exchange, self.state)
         header = genesis_header(self.genesis)
-        head = steps.Head(header=header, block_hash=blocks.block_hash(header), certificate=None)
+        head = steps.Head(header=header, block_hash=block_hash(header), certificate=None)
         for block, certificate in zip(self.blocks, self.certificates, strict=False):
             executed = executor.execute(block.header, self._transactions(block))
             assert self.state.tree.update(executed.changes) == certificate.statement.state_root, "a replay differs"
-            head = steps.Head(header=block.header, block_hash=blocks.block_hash(block.header), certificate=certificate)
+            head = steps.Head(header=block.header, block_hash=block_hash(block.header), certificate=certificate)
         rest = self.blocks[len(self.certificates) :]
         uncertified = (rest[0], self._transactions(rest[0])) if rest else None
         validators, own_key = self.genesis.validator_set, None if self.key is None else self.key.public

@@ -11,9 +11,11 @@ from typing import Any
 import attrs
 import pytest
 
+from photon_core.api import codec
 from photon_core.api.chain import Certificate, FinalityStatement, Header
 from photon_core.api.fields import Form, from_json, record_form, to_json
-from photon_core.chain import blocks, codec, transactions
+from photon_core.api.finality import block_hash
+from photon_core.chain import blocks, transactions
 from photon_core.chain.certificates import verify_certificate
 from photon_core.chain.genesis import chain_id, genesis_from_toml, genesis_to_toml
 from photon_core.chain.keys import KeyPurpose
@@ -219,7 +221,7 @@ def test_the_chain_of_the_page_is_one_chain() -> None:
     assert block.transactions == (transaction.raw,)
     assert block.header.transactions_root == blocks.transactions_root([transaction.id])
     assert to_json(block.header) == json.loads(EXAMPLES["header"])
-    assert certificate.statement.block_hash == blocks.block_hash(block.header)
+    assert certificate.statement.block_hash == block_hash(block.header)
     verify_certificate(certificate, GENESIS.validator_set, CHAIN)
 
 

@@ -6,8 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from photon_core.api import fields
-from photon_core.chain import codec
+from photon_core.api import codec, fields
 from photon_core.node.views import Submitted, page
 
 from . import request as read

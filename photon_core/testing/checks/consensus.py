@@ -46,6 +46,7 @@ from photon_core.api.consensus import (
     WorkWaiting,
 )
 from photon_core.api.errors import LocalProtocolError, PeerProtocolError
+from photon_core.api.finality import block_hash
 from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain import blocks
 from photon_core.chain.certificates import sign_statement
@@ -100,7 +101,7 @@ class _Core:
             Restored(
                 records=records,
                 height=self.head.height,
-                block_hash=blocks.block_hash(self.head),
+                block_hash=block_hash(self.head),
                 certificate=self.certificate,
             )
         )
@@ -177,21 +178,21 @@ class _Core:
         else:
             raise AssertionError(f"it asks for a second signature in slot {slot}, over something else")
 
-    def _commit(self, header: Header, block_hash: Hash) -> None:
-        expected = (self.head.height + 1, blocks.block_hash(self.head))
+    def _commit(self, header: Header, name: Hash) -> None:
+        expected = (self.head.height + 1, block_hash(self.head))
         assert (header.height, header.parent) == expected, f"commit of {header.height} after {self.head.height}"
         self.committed.append(header)
         statement = FinalityStatement(
             chain_id=CHAIN_ID,
             height=header.height,
-            block_hash=block_hash,
+            block_hash=name,
             state_root=bytes(32),
             receipts_root=bytes(32),
             next_validators_hash=bytes(32),
         )
         self.certificate = Certificate(statement=statement, signatures=(sign_statement(KEY, statement),))
         self.head = header
-        self.waiting.append(BlockFinal(height=header.height, block_hash=block_hash, certificate=self.certificate))
+        self.waiting.append(BlockFinal(height=header.height, block_hash=name, certificate=self.certificate))
 
 
 def proposal_on(parent: Hash, height: int) -> Proposal:
@@ -204,7 +205,7 @@ def proposal_on(parent: Hash, height: int) -> Proposal:
         proposer=KEY.public,
     )
     assert Block(header=header, transactions=()).header == header
-    return Proposal(header=header, transaction_ids=(), block_hash=blocks.block_hash(header))
+    return Proposal(header=header, transaction_ids=(), block_hash=block_hash(header))
 
 
 def _payloads() -> Iterator[bytes]:
@@ -242,7 +243,7 @@ def orders_alone(subject: ConsensusSubject) -> None:
 @consensus_clauses.clause("It commits only what core has built or found valid: a proposal unasked for is not taken.")
 def unasked_proposals(subject: ConsensusSubject) -> None:
     core = _Core(engine_of(subject)).start()
-    core.tell(ProposalBuilt(proposal=proposal_on(blocks.block_hash(core.head), 1)))
+    core.tell(ProposalBuilt(proposal=proposal_on(block_hash(core.head), 1)))
     assert not core.committed, "it committed a proposal that nobody asked for"
 
 
@@ -259,14 +260,14 @@ def followers_do_not_vote(subject: ConsensusSubject) -> None:
                 statement=FinalityStatement(
                     chain_id=CHAIN_ID,
                     height=header.height,
-                    block_hash=blocks.block_hash(header),
+                    block_hash=block_hash(header),
                     state_root=bytes(32),
                     receipts_root=bytes(32),
                     next_validators_hash=bytes(32),
                 ),
                 signatures=(),
             )
-            core.tell(BlockFinal(height=header.height, block_hash=blocks.block_hash(header), certificate=certificate))
+            core.tell(BlockFinal(height=header.height, block_hash=block_hash(header), certificate=certificate))
             core.tell(WorkWaiting())
         votes = [effect for effect in core.log if isinstance(effect, Sign | BuildProposal | Commit)]
         assert not votes, f"a follower wants {votes[0]}"

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import trio
 
+from photon_core.api import codec
 from photon_core.api.bech32m import encode_address
 from photon_core.api.ids import OrderId
 from photon_core.api.resources import Resources, ResourceUnit
-from photon_core.chain import codec
 from photon_core.exchange.events import Outcome, Transferred
 from photon_core.exchange.messages import CreateBid, CreateDeployment, RegisterProvider
 from photon_core.exchange.records import UPTN_PER_PTN as PTN

@@ -9,11 +9,11 @@ import pytest
 
 from photon_core.api.chain import Block, Header, Validator, ValidatorSet
 from photon_core.api.errors import CodecError
+from photon_core.api.finality import block_hash, validators_hash
 from photon_core.chain import keys
 from photon_core.chain.blocks import (
     BLOCK_BYTES_MAX,
     BLOCK_TRANSACTIONS_BYTES_MAX,
-    block_hash,
     check_block_form,
     check_header,
     check_proposal,
@@ -22,7 +22,6 @@ from photon_core.chain.blocks import (
     make_block,
     transactions_root,
 )
-from photon_core.chain.certificates import validators_hash
 from photon_core.chain.keys import KeyPurpose
 from photon_core.chain.transactions import Transaction, build_transaction, decode_transaction
 

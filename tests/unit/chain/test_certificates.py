@@ -6,18 +6,11 @@ import attrs
 import pytest
 
 from photon_core.api.chain import Certificate, FinalityStatement, StatementSignature, Validator, ValidatorSet
+from photon_core.api.codec import decode_record, encode_record
 from photon_core.api.errors import CodecError
+from photon_core.api.finality import check_validator_set, claims_of, validators_hash
 from photon_core.chain import keys
-from photon_core.chain.certificates import (
-    CERTIFICATE_BYTES_MAX,
-    CertificateBuilder,
-    check_validator_set,
-    claims_of,
-    sign_statement,
-    validators_hash,
-    verify_certificate,
-)
-from photon_core.chain.codec import decode_record, encode_record
+from photon_core.chain.certificates import CERTIFICATE_BYTES_MAX, CertificateBuilder, sign_statement, verify_certificate
 from photon_core.chain.keys import KeyPurpose
 
 CHAIN = bytes([7]) * 32

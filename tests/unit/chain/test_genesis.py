@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from photon_core.api.errors import CodecError, PhotonError
+from photon_core.api.finality import block_hash
 from photon_core.chain import keys
-from photon_core.chain.blocks import block_hash
 from photon_core.chain.genesis import (
     Genesis,
     GenesisAccount,

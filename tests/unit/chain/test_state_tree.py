@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from photon_core.api.codec import decode_record, encode_record
+from photon_core.api.hashing import ZERO_HASH, Domain, digest
 from photon_core.chain import state_tree
-from photon_core.chain.codec import decode_record, encode_record
-from photon_core.chain.hashing import ZERO_HASH, Domain, digest
 from photon_core.chain.state_bucket import LIST_MAX
 from photon_core.chain.state_tree import StateProof, StateTree, hash_key, hash_record, verify_proof
 

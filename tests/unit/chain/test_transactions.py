@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from photon_core.api.codec import DEPTH_MAX, encode
 from photon_core.api.errors import CodecError
 from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.chain import keys
-from photon_core.chain.codec import DEPTH_MAX, encode
 from photon_core.chain.keys import verify_batch
 from photon_core.chain.transactions import (
     MESSAGES_MAX,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from photon_core.chain.codec import encode_record
+from photon_core.api.codec import encode_record
 from photon_core.exchange import keys
 from photon_core.exchange.records import Account
 from photon_core.exchange.state import TABLES, Ledger

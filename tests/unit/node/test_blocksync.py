@@ -10,10 +10,12 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from photon_core.api import codec
 from photon_core.api.chain import Block, Certificate, Validator, ValidatorSet
 from photon_core.api.errors import CodecError, PeerProtocolError
-from photon_core.chain import blocks, codec
-from photon_core.chain.certificates import sign_statement, validators_hash
+from photon_core.api.finality import block_hash, validators_hash
+from photon_core.chain import blocks
+from photon_core.chain.certificates import sign_statement
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.chain.transactions import decode_transaction
 from photon_core.node import blocksync
@@ -43,7 +45,7 @@ def pair(source: SimulatedNode, height: int) -> list[bytes]:
 def signed_anew(block: Block, certificate: Certificate, key: Any = VALIDATOR) -> list[bytes]:
     """The pair with a certificate that fits the block and is signed by `key`."""
     header = block.header
-    statement = evolve(certificate.statement, height=header.height, block_hash=blocks.block_hash(header))
+    statement = evolve(certificate.statement, height=header.height, block_hash=block_hash(header))
     honest = Certificate(statement=statement, signatures=(sign_statement(key, statement),))
     return [blocks.encode_block(block), codec.encode_record(honest)]
 

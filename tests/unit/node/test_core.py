@@ -7,7 +7,7 @@ from attrs import evolve
 
 from photon_core.api.chain import Certificate, FinalityStatement
 from photon_core.api.errors import LocalProtocolError
-from photon_core.chain import blocks
+from photon_core.api.finality import block_hash
 from photon_core.chain.certificates import sign_statement, verify_certificate
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.node import steps
@@ -230,7 +230,7 @@ def test_a_certified_block_on_another_parent_halts() -> None:
     foreign = evolve(
         block,
         block=evolve(block.block, header=header),
-        certificate=resigned(block.certificate, block_hash=blocks.block_hash(header)),
+        certificate=resigned(block.certificate, block_hash=block_hash(header)),
     )
     node.handle(steps.BlocksArrived(peer=PEER, blocks=(foreign,), fetched=False), now(3))
     (reason,) = node.halts

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from photon_core.api.hashing import digest
 from photon_core.api.ids import OrderId
-from photon_core.chain.hashing import digest
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.exchange.events import Outcome
 from photon_core.exchange.messages import (

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from photon_core.api.chain import FinalityStatement
 from photon_core.api.errors import PhotonError
-from photon_core.chain.certificates import statement_message
+from photon_core.api.finality import statement_message
 from photon_core.chain.keys import KeyPurpose, SigningKey, from_seed, verify_message
 from photon_core.chain.wal import WriteAheadLog
 from photon_core.node.signer import FORGET_EVERY_HEIGHTS, Signer, SlotTaken

@@ -11,9 +11,9 @@ import pytest
 import trio
 import trio.testing
 
+from photon_core.api.codec import encode
 from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.transport import Channel, FrameReceived, LinkDown, LinkUp, SendResult, Standing
-from photon_core.chain.codec import encode
 from photon_core.peers import CallTimeout, LinkLost, Peers, PeersLimits, Refusal, RemoteError, wire
 from photon_core.peers.conversation import Call
 from photon_core.peers.limits import REFUSALS_WAITING_MAX

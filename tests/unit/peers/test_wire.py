@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from photon_core.api.codec import encode
 from photon_core.api.errors import PeerProtocolError
 from photon_core.api.transport import FRAME_BYTES_MAX
-from photon_core.chain.codec import encode
 from photon_core.peers import wire
 
 numbers = st.integers(0, wire.SIZE_MAX)

@@ -44,7 +44,7 @@ def test_photon_register_consensus(manager: PluginManager) -> None:
     assert engine.step(WorkWaiting(), 0) == (BuildProposal(height=5, parent=b"p" * 32),)
     header = Header(height=5, time_ms=1, parent=b"p" * 32, transactions_root=HASH, validators_hash=HASH, proposer=HASH)
     proposal = Proposal(header=header, transaction_ids=(), block_hash=HASH)
-    assert engine.step(ProposalBuilt(proposal=proposal), 0) == (Commit(proposal=proposal),)
+    assert engine.step(ProposalBuilt(proposal=proposal), 0) == (Commit(header=header, block_hash=HASH),)
 
 
 def test_photon_register_market(manager: PluginManager) -> None:

@@ -3,7 +3,7 @@ import stat
 import pytest
 from attrs import evolve
 
-from photon_core.chain import codec
+from photon_core.api import codec
 from photon_core.manifest.records import SECTION_BYTES_MAX
 from photon_core.manifest.versions import seal_plan
 from photon_core.provider import manifests

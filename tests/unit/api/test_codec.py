@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from photon_core.api import fields
+from photon_core.api.codec import DEPTH_MAX, decode, decode_record, encode, encode_record
 from photon_core.api.errors import CodecError
-from photon_core.chain.codec import DEPTH_MAX, decode, decode_record, encode, encode_record
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.binary(max_size=40), st.text(max_size=20)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photon_core.chain.hashing import Domain, digest, domain_prefix, merkle_root
+from photon_core.api.hashing import Domain, digest, domain_prefix, merkle_root
 
 
 @given(st.lists(st.binary(max_size=4), max_size=4), st.lists(st.binary(max_size=4), max_size=4))

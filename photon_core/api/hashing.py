@@ -65,6 +65,13 @@ def digest(domain: str, *parts: bytes) -> Hash:
     return blake2b(b"".join(framed), digest_size=HASH_BYTES).digest()
 
 
+def signed_message(domain: str, chain_id: Hash, payload: bytes) -> bytes:
+    """The bytes that are signed: no signature holds for another purpose or on another chain."""
+    if len(chain_id) != HASH_BYTES:
+        raise ValueError(f"a chain id has {HASH_BYTES} bytes, not {len(chain_id)}")
+    return domain_prefix(domain) + chain_id + payload
+
+
 def merkle_root(domain: str, leaves: Sequence[bytes]) -> Hash:
     """The root of a binary tree over `leaves`, in their order; a node without a sibling goes up as it is.
 
