@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
+from functools import partial
 
 import trio
 
@@ -28,6 +29,8 @@ AGAIN_MS = 200
 """A block's time where blocks come fastest: asked sooner, the chain would say the same."""
 CONFIRM_WAIT_S = 10.0
 """Not the sender's minute: a confirmation that is not committed by then must be made anew at a newer height."""
+UNDER_WAY = 2**63
+"""In place of the time from which the same may be sent again: later than any."""
 LEASES_MAX = messages.LEASES_PER_MESSAGE_MAX
 
 
@@ -58,12 +61,14 @@ class Envoy:
             case CloseLease(lease=lease, why=why):
                 if self._may(self._closing, lease):
                     log.warning("closing lease %s: %s", lease, why)
-                    self._nursery.start_soon(self._send, _closing(action), lambda: self._soon(self._closing, (lease,)))
+                    over = partial(self._over, self._closing, (lease,))
+                    self._nursery.start_soon(self._send, _closing(action), over)
             case ConfirmClosed(leases=leases):
                 ready = tuple(lease for lease in leases if self._may(self._confirming_closed, lease))[:LEASES_MAX]
                 if ready:
                     closed = messages.ConfirmClosed(leases=ready)
-                    self._nursery.start_soon(self._send, (closed,), lambda: self._soon(self._confirming_closed, ready))
+                    over = partial(self._over, self._confirming_closed, ready)
+                    self._nursery.start_soon(self._send, (closed,), over)
 
     def withdraw(self, leases: tuple[LeaseId, ...], every_ms: int) -> None:
         """What these have earned goes to the payee, when it is time."""
@@ -71,7 +76,7 @@ class Envoy:
         if leases and now_ms >= self._withdraw_not_before_ms:
             self._withdraw_not_before_ms = now_ms + every_ms
             message = messages.Withdraw(leases=leases[:LEASES_MAX])
-            self._nursery.start_soon(self._send, (message,), self._withdraw_soon)
+            self._nursery.start_soon(self._send, (message,), self._withdrawn)
 
     def forget(self, known: set[LeaseId]) -> None:
         for table in (self._closing, self._confirming_closed):
@@ -79,19 +84,20 @@ class Envoy:
                 del table[lease]
 
     def _may(self, table: dict[LeaseId, int], lease: LeaseId) -> bool:
-        now_ms = self._now_ms()
-        if now_ms < table.get(lease, 0):
+        if self._now_ms() < table.get(lease, 0):
             return False
-        table[lease] = now_ms + RETRY_MS
+        table[lease] = UNDER_WAY  # until `_over`: blocks may be slow, and each repetition would cost a fee
         return True
 
-    def _soon(self, table: dict[LeaseId, int], leases: tuple[LeaseId, ...]) -> None:
+    def _over(self, table: dict[LeaseId, int], leases: tuple[LeaseId, ...], answer: Answer) -> None:
+        pause_ms = AGAIN_MS if answer is Answer.AGAIN else RETRY_MS
         for lease in leases:
             if lease in table:
-                table[lease] = self._now_ms() + AGAIN_MS
+                table[lease] = self._now_ms() + pause_ms
 
-    def _withdraw_soon(self) -> None:
-        self._withdraw_not_before_ms = self._now_ms() + AGAIN_MS
+    def _withdrawn(self, answer: Answer) -> None:
+        if answer is Answer.AGAIN:
+            self._withdraw_not_before_ms = self._now_ms() + AGAIN_MS
 
     def _begin_confirm(self, action: Confirm) -> None:
         if not self._confirming:
@@ -115,11 +121,10 @@ class Envoy:
             self._confirming = False
             self._done()
 
-    async def _send(self, together: tuple[messages.Message, ...], soon: Callable[[], None]) -> None:
-        """`together`: in one transaction; `soon`: how the next pass is let send the same again."""
+    async def _send(self, together: tuple[messages.Message, ...], over: Callable[[Answer], None]) -> None:
+        """`together`: in one transaction; `over` lets a later pass send the same again."""
         try:
-            if await self._told(self._sender.send(*together), type(together[-1]).__name__) is Answer.AGAIN:
-                soon()
+            over(await self._told(self._sender.send(*together), type(together[-1]).__name__))
         finally:
             self._done()
 

@@ -114,6 +114,21 @@ async def test_close_is_sent_once_per_retry_time_and_lease(envoy, sender, clock,
     assert len(sender.sent) == 3
 
 
+async def test_what_waits_for_a_slow_block_is_not_sent_again(envoy, sender, clock, done):
+    sender.gate = trio.Event()
+    for _ in range(3):
+        envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="no command", height=5))
+        envoy.begin(ConfirmClosed(leases=(OTHER,)))
+        await wait_all_tasks_blocked()
+        clock.now_ms += RETRY_MS
+    assert len(sender.sent) == 2
+    sender.gate.set()
+    await done.wait(2)
+    clock.now_ms += RETRY_MS
+    envoy.begin(ConfirmClosed(leases=(OTHER,)))
+    await done.wait(3)
+
+
 async def test_reason_of_a_fault_goes_on_chain_with_the_close_and_another_reason_alone(envoy, sender, done):
     envoy.begin(CloseLease(lease=LEASE, reason=ProviderCloseReason.FAULT, why="no command", height=5))
     envoy.begin(CloseLease(lease=OTHER, reason=ProviderCloseReason.PROVIDER, why="no space", height=5))
