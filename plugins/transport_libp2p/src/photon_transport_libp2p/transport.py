@@ -286,7 +286,7 @@ class Libp2pTransport:
                 if peer in self._links or trio.current_time() - up_s >= self._config.backoff_max_s:
                     backoff_s = self._config.backoff_first_s
                     continue
-            if wanted.stopped:
+            if self._wanted.get(peer) is not wanted:  # dropped meanwhile
                 return
             wanted.changed = trio.Event()  # that the link was lost is known
             spread = random.uniform(0.75, 1.25)  # noqa: S311  # no secret: who lost one link should not dial as one
