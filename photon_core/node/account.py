@@ -8,6 +8,7 @@ committed, so the sender counts on from what it handed over; a refusal for the s
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -27,13 +28,19 @@ from .client import NodeClient
 from .views import Submitted
 
 EXPIRES_AFTER_BLOCKS = 600
+EXPIRES_SPREAD = 256
+"""Equal bytes are one transaction: two processes that send the same message at once are told apart by when theirs
+expire. Else both would hear that it was done, and it would have been done once.
+"""
 COMMIT_TIMEOUT_S = 60.0
 STALE_SEQUENCE = "stale-sequence"
 SEQUENCE_GAP = "sequence-gap"
 SEND_AGAIN = frozenset({Code.BACKLOG, Code.STALE_PENDING})
 """Nothing is wrong with the message: the chain has work of its own to finish first, a block's worth at a time."""
-ATTEMPTS = 3
-"""After a gap the chain's own sequence is tried, and may be stale by what still waits: the third one fits."""
+ATTEMPTS = 16
+"""The chain's own sequence is stale by what still waits, of another process or of this one before its node was lost:
+each attempt gets behind one of those.
+"""
 FEE_BOUND_UPTN = 2**40
 """A fee this long on the wire is never shorter than the real one: with it, size and fee are found in one go."""
 
@@ -103,6 +110,7 @@ class AccountSender:
             self._sequence_min = 0
         account = await self._node.account(self.address)
         sequence = max(account.sequence, self._sequence_min)
+        expires_height = status.height + EXPIRES_AFTER_BLOCKS - secrets.randbelow(EXPIRES_SPREAD)
         plain: list[Any] = [MESSAGE.to_plain(message) for message in messages]
 
         def build(fee_uptn: int) -> bytes:
@@ -111,7 +119,7 @@ class AccountSender:
                 chain_id=status.chain_id,
                 sequence=sequence,
                 fee_uptn=fee_uptn,
-                expires_height=status.height + EXPIRES_AFTER_BLOCKS,
+                expires_height=expires_height,
                 messages=plain,
             )
 

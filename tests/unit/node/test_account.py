@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 
 import pytest
 import trio
@@ -94,6 +96,22 @@ async def test_sequence_that_somebody_else_used_is_left_to_it(chain: SlowChain) 
     theirs = Transfer(to=bytes(20), amount_uptn=2)
     await together(chain, lambda: one.send(MESSAGE), lambda: other.send(theirs))
     assert chain.sequence == 2
+
+
+async def test_same_message_of_two_processes_is_done_twice(chain: SlowChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.randbelow", partial(next, count()))
+    one, other = AccountSender(chain, KEY), AccountSender(chain, KEY)
+    await together(chain, lambda: one.send(MESSAGE), lambda: other.send(MESSAGE))
+    assert chain.sequence == 2
+
+
+async def test_new_process_gets_behind_what_the_one_before_left_waiting(chain: SlowChain) -> None:
+    before = AccountSender(chain, KEY)
+    for _ in range(8):
+        with pytest.raises(Exception, match="no certificate yet"):
+            await before.send(MESSAGE, wait_s=1)
+    await together(chain, lambda: AccountSender(chain, KEY).send(MESSAGE))
+    assert chain.sequence == 9
 
 
 async def test_after_the_node_lost_what_waited_the_chain_is_asked_anew(chain: SlowChain) -> None:
