@@ -130,6 +130,14 @@ class NodeCore:
                 self._tree_updated(event, now)
             case steps.StatementSigned() | steps.StatementArrived():
                 self._add_signature(event.statement, event.signature)
+            case (
+                steps.MessageArrived()
+                | steps.ContentArrived()
+                | steps.SlotSigned()
+                | steps.SlotRefused()
+                | steps.RecordsPersisted()
+            ):
+                raise LocalProtocolError(f"{type(event).__name__}: this core cannot do that yet")
             case steps.SigningRefused():
                 self._halt(f"the signer refused the statement of height {event.height}: {event.reason}")
             case steps.CertificateWritten():
@@ -195,8 +203,7 @@ class NodeCore:
             ),
             now,
         )
-        if event.uncertified is not None:
-            block, transactions = event.uncertified
+        for block, transactions in event.uncertified[:1]:
             self._in_hand = _InHand(block, transactions, block_hash(block.header), None)
             self._block_written(steps.BlockWritten(height=block.header.height))
 

@@ -15,7 +15,7 @@ from typing import assert_never
 import trio
 from attrs import define, field
 
-from photon_core.api.errors import CodecError, PeerProtocolError
+from photon_core.api.errors import CodecError, LocalProtocolError, PeerProtocolError
 from photon_core.api.ids import Hash, NodeKey
 from photon_core.api.transport import Channel, LinkDown, LinkUp, Standing
 from photon_core.chain.transactions import Transaction, decode_transaction
@@ -117,6 +117,16 @@ class Driver:
             case steps.Halt():
                 log.critical("this node takes no more blocks: %s", effect.reason)
                 self.storage.note_halt(effect.reason)
+            case (
+                steps.SendStatement()
+                | steps.SendMessage()
+                | steps.SignSlot()
+                | steps.PersistRecords()
+                | steps.ForgetRecords()
+                | steps.FetchContent()
+                | steps.NoteEvidence()
+            ):
+                raise LocalProtocolError(f"{type(effect).__name__}: this driver cannot do that yet")
             case _:
                 assert_never(effect)
 

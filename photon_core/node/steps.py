@@ -1,7 +1,15 @@
 """A node's steps: what goes into its core and what comes out, plain values, so that a test can run a whole node.
 
 The driver turns the world into inputs and effects into the world; it decides nothing. Every effect that takes time is
-answered by an input that names it.
+answered by an input that names it:
+
+    WriteBlock → BlockWritten            SignStatement → StatementSigned | SigningRefused
+    UpdateTree → TreeUpdated             SignSlot → SlotSigned | SlotRefused
+    WriteCertificate → CertificateWritten    PersistRecords → RecordsPersisted
+    FetchBlocks → BlocksArrived          FetchContent → ContentArrived
+
+Effects of one kind are begun in the order in which core names them; blocks and certificates are written one at a time.
+Timers are core's: `wake_in_ms` says when ClockTicked is wanted.
 """
 
 from __future__ import annotations
@@ -9,7 +17,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from photon_core.api.chain import Block, Certificate, FinalityStatement, Header, StatementSignature
-from photon_core.api.ids import Hash, NodeKey
+from photon_core.api.consensus import Claim, Slot
+from photon_core.api.ids import ConsensusKey, Hash, NodeKey
 from photon_core.chain.transactions import Transaction
 from photon_core.exchange.events import Event, Receipt
 
@@ -55,11 +64,14 @@ class CertifiedBlock:
 
 @frozen(kw_only=True)
 class Started:
-    """`uncertified`: the block after the head, which is in the log already but was not certified before the end."""
+    """`uncertified`: the blocks after the head, which are in the log already but were not certified before the end.
+    `contents`: blocks that an engine asked to keep (`PersistRecords`).
+    """
 
     head: Head
     engine_records: tuple[bytes, ...] = ()
-    uncertified: tuple[Block, tuple[Transaction, ...]] | None = None
+    contents: tuple[tuple[Block, tuple[Transaction, ...]], ...] = ()
+    uncertified: tuple[tuple[Block, tuple[Transaction, ...]], ...] = ()
 
 
 @frozen
@@ -78,7 +90,10 @@ class TransactionsArrived:
 
 @frozen(kw_only=True)
 class PeerAppeared:
+    """`validator`: whose node it is, by genesis."""
+
     peer: NodeKey
+    validator: ConsensusKey | None = None
 
 
 @frozen(kw_only=True)
@@ -101,6 +116,22 @@ class BlocksArrived:
     peer: NodeKey
     blocks: tuple[CertifiedBlock, ...]
     fetched: bool
+
+
+@frozen(kw_only=True)
+class MessageArrived:
+    """An engine's message from the node of the validator `sender`; every claim in it is verified."""
+
+    sender: ConsensusKey
+    message: bytes
+
+
+@frozen(kw_only=True)
+class ContentArrived:
+    """Ends a FetchContent. The transactions asked for, in that order, form and signatures verified; None: none came."""
+
+    block_hash: Hash
+    transactions: tuple[Transaction, ...] | None
 
 
 @frozen(kw_only=True)
@@ -130,8 +161,28 @@ class StatementSigned:
 
 @frozen(kw_only=True)
 class SigningRefused:
+    """`abstains`: the signer is in doubt of its memory and stays silent; else it signed something else before."""
+
     height: int
     reason: str
+    abstains: bool = False
+
+
+@frozen(kw_only=True)
+class SlotSigned:
+    slot: Slot
+    signature: bytes
+
+
+@frozen(kw_only=True)
+class SlotRefused:
+    slot: Slot
+    reason: str
+
+
+@frozen(kw_only=True)
+class RecordsPersisted:
+    token: int
 
 
 @frozen(kw_only=True)
@@ -147,11 +198,16 @@ Input = (
     | PeerVanished
     | PeerHead
     | BlocksArrived
+    | MessageArrived
+    | ContentArrived
     | StatementArrived
     | BlockWritten
     | TreeUpdated
     | StatementSigned
     | SigningRefused
+    | SlotSigned
+    | SlotRefused
+    | RecordsPersisted
     | CertificateWritten
 )
 
@@ -187,6 +243,66 @@ class SignStatement:
 
 
 @frozen(kw_only=True)
+class SendStatement:
+    """Our signature under a finality statement. `to` None: all validators. May be lost: it is sent again."""
+
+    statement: FinalityStatement
+    signature: StatementSignature
+    to: ConsensusKey | None = None
+
+
+@frozen(kw_only=True)
+class SendMessage:
+    """An engine's. `to` None: all validators. May be lost: engines send again what matters."""
+
+    message: bytes
+    to: ConsensusKey | None = None
+
+
+@frozen(kw_only=True)
+class SignSlot:
+    """See `photon_core.api.consensus.Sign`."""
+
+    slot: Slot
+    message: bytes
+    round_floor: int = 0
+
+
+@frozen(kw_only=True)
+class PersistRecords:
+    """Append to the write-ahead log and sync, all or nothing: an engine's records and the blocks it depends on."""
+
+    token: int
+    height: int
+    records: tuple[bytes, ...]
+    blocks: tuple[Block, ...]
+
+
+@frozen(kw_only=True)
+class ForgetRecords:
+    """What was persisted for lower heights is of no use any more."""
+
+    below_height: int
+
+
+@frozen(kw_only=True)
+class FetchContent:
+    """Ask this validator for transactions of a block: those named, or, None, all of it in order."""
+
+    validator: ConsensusKey
+    block_hash: Hash
+    transaction_ids: tuple[Hash, ...] | None
+
+
+@frozen(kw_only=True)
+class NoteEvidence:
+    """Two statements that one validator must not both have signed: for people, and one day for the exchange."""
+
+    first: Claim
+    second: Claim
+
+
+@frozen(kw_only=True)
 class WriteCertificate:
     certificate: Certificate
 
@@ -207,7 +323,7 @@ class Publish:
 
 @frozen(kw_only=True)
 class GossipTransactions:
-    """To all peers but `besides`, or to `only` (all None: everybody)."""
+    """To validators, if any are linked, else to all peers, but for `besides`; or to `only`."""
 
     transactions: tuple[Transaction, ...]
     besides: NodeKey | None = None
@@ -241,6 +357,13 @@ Effect = (
     | WriteBlock
     | UpdateTree
     | SignStatement
+    | SendStatement
+    | SendMessage
+    | SignSlot
+    | PersistRecords
+    | ForgetRecords
+    | FetchContent
+    | NoteEvidence
     | WriteCertificate
     | Publish
     | GossipTransactions

@@ -116,7 +116,7 @@ class Storage:
         if raw is None:
             return steps.Started(head=self.head)
         block = blocks.decode_block(raw)
-        return steps.Started(head=self.head, uncertified=(block, self._transactions(block)))
+        return steps.Started(head=self.head, uncertified=((block, self._transactions(block)),))
 
     # --- replay --------------------------------------------------------------------------------------------------
 

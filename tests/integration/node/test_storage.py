@@ -83,9 +83,7 @@ def test_power_may_go_at_any_point(tmp_path: Path, source: SimulatedNode) -> Non
             if certified:
                 assert storage.tree.root == source.roots()[certified - 1], where
             started = storage.started()
-            assert (started.uncertified is not None) == (newest > certified), where
-            if started.uncertified is not None:
-                assert started.uncertified[0] == source.blocks[newest - 1]
+            assert [block for block, _ in started.uncertified] == source.blocks[certified:newest], where
             for height in range(1, certified + 1):
                 events, detail = storage.block_events(height), storage.block_detail(height)
                 assert events is not None
