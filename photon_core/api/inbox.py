@@ -5,7 +5,8 @@ Theory of operation. A transport has one `Inbox`. Each link, at both ends, has a
 `SendCredit` (what went out). A link that replaces another one to the same peer has a new lane: whatever arrives late
 for an old lane goes nowhere, so nothing of an earlier link can be taken for a later one.
 
-`Inbox.receive` yields news first (link up, link down, writable), then frames of the highest priority. `LinkDown` waits
+`Inbox.receive` yields news first (link up, link down, writable), then frames of the highest priority; within a channel
+the links take turns, so that who fills its credit waits behind itself and keeps nobody else waiting. `LinkDown` waits
 until the frames that had arrived are taken, unless they are to be discarded: because this node dropped the peer, or
 because the peer is back already.
 
@@ -86,6 +87,7 @@ class Lane:
     def __init__(self, inbox: Inbox, peer: NodeKey, on_taken: Callable[[Channel, int], None]) -> None:
         self.peer = peer
         self.untaken = _no_bytes()
+        self.waiting: dict[Channel, deque[bytes]] = {channel: deque() for channel in Channel}
         self.on_taken = on_taken
         self.open = True
         self.discarded = False
@@ -130,7 +132,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self._news: deque[TransportEvent] = deque()
-        self._frames: dict[Channel, deque[tuple[Lane, bytes]]] = {channel: deque() for channel in Channel}
+        self._turns: dict[Channel, deque[Lane]] = {channel: deque() for channel in Channel}
+        """Lanes with frames, each once, the next one first."""
         self._lanes: dict[NodeKey, Lane] = {}
         self._wake = trio.Event()
 
@@ -151,7 +154,9 @@ class Inbox:
         self._wake.set()
 
     def add_frame(self, lane: Lane, channel: Channel, frame: bytes) -> None:
-        self._frames[channel].append((lane, frame))
+        if not lane.waiting[channel]:
+            self._turns[channel].append(lane)
+        lane.waiting[channel].append(frame)
         self._wake.set()
 
     async def receive(self) -> TransportEvent:
@@ -167,10 +172,13 @@ class Inbox:
             if isinstance(event, LinkDown) and not self._stands(event.peer):
                 self._lanes.pop(event.peer, None)
             return event
-        for channel, frames in self._frames.items():
-            while frames:
-                lane, frame = frames.popleft()
+        for channel, turns in self._turns.items():
+            while turns:
+                lane = turns.popleft()
                 if not lane.discarded:
+                    frame = lane.waiting[channel].popleft()
+                    if lane.waiting[channel]:
+                        turns.append(lane)
                     return self._taken(lane, channel, frame)
         return None
 

@@ -40,6 +40,22 @@ async def test_frames_by_priority_and_credit_when_they_are_taken() -> None:
     assert taken == [(Channel.CONSENSUS, frame_cost(b"now")), (Channel.BULK, frame_cost(b"later"))]
 
 
+async def test_links_take_turns() -> None:
+    inbox = Inbox()
+    lanes = [
+        inbox.link_up(LinkInfo(peer=bytes([n]) * 32, address="", inbound=True, standing=Standing.PEER), lambda *_: None)
+        for n in range(3)
+    ]
+    for frame in (b"1", b"2", b"3"):
+        lanes[0].deliver(Channel.REQUESTS, frame)
+    lanes[1].deliver(Channel.REQUESTS, b"dropped")
+    lanes[2].deliver(Channel.REQUESTS, b"alone")
+    lanes[1].close("dropped", discard=True)
+    events = [await inbox.receive() for _ in range(8)]
+    frames = [event.frame for event in events if isinstance(event, FrameReceived)]
+    assert frames == [b"1", b"alone", b"2", b"3"]
+
+
 async def test_link_down_waits_for_what_had_arrived() -> None:
     inbox = Inbox()
     lane, taken = up(inbox)
