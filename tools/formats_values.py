@@ -18,7 +18,7 @@ from photon_core.api.market import BidStatus
 from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.chain.blocks import make_block
 from photon_core.chain.certificates import sign_statement
-from photon_core.chain.genesis import chain_id, genesis_header
+from photon_core.chain.genesis import GenesisValidator, chain_id, genesis_header
 from photon_core.chain.keys import KeyPurpose, SigningKey, from_seed
 from photon_core.chain.transactions import build_transaction, decode_transaction
 from photon_core.cli.network import new_genesis
@@ -51,7 +51,7 @@ PRICE = 250_000 * 10**6
 GENESIS = new_genesis(
     name="example",
     time_ms=NOW_MS,
-    validators=[f"{CONSENSUS.public.hex()}@{bech32m.encode_address(FRIEND.address)}"],
+    validators=[GenesisValidator(key=CONSENSUS.public, node_key=NODE.public, power=1, payee=FRIEND.address)],
     accounts=[f"{bech32m.encode_address(TENANT.address)}=1000", f"{bech32m.encode_address(PAYEE.address)}=100"],
     consensus="solo",
     market="auction",
@@ -230,7 +230,7 @@ STATE: tuple[Any, ...] = (
     ),
     records.BlockTime(market_ms=95_000),
     records.Operator(provider=PAYEE.address),
-    records.ValidatorRecord(key=CONSENSUS.public, power=1, payee=FRIEND.address),
+    records.ValidatorRecord(key=CONSENSUS.public, node_key=NODE.public, power=1, payee=FRIEND.address),
 )
 
 # --- one block and what makes it final -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +25,7 @@ from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.fields import U64_MAX, Form, from_json, to_json
 from photon_core.api.finality import validators_hash
 from photon_core.api.hashing import ZERO_HASH, Domain, digest
-from photon_core.api.ids import Address, ConsensusKey, Hash
+from photon_core.api.ids import Address, ConsensusKey, Hash, NodeKey
 from photon_core.chain.blocks import transactions_root
 from photon_core.chain.files import write_atomically
 
@@ -81,9 +82,13 @@ class GenesisAccount:
 
 @frozen(kw_only=True)
 class GenesisValidator:
-    """`payee` is the account that its fees go to."""
+    """`payee` is the account that its fees go to.
+
+    `node_key` is its transport identity: whoever has that key is let in as a validator, and nobody else is.
+    """
 
     key: ConsensusKey = fields.blob(32)
+    node_key: NodeKey = fields.blob(32)
     power: int = fields.uint(2**53, 1)
     payee: Address = fields.address()
 
@@ -115,6 +120,14 @@ class Genesis:
     @property
     def validator_set(self) -> ValidatorSet:
         return ValidatorSet(validators=tuple(Validator(key=v.key, power=v.power) for v in self.validators))
+
+    @cached_property
+    def _by_node_key(self) -> dict[NodeKey, ConsensusKey]:
+        return {v.node_key: v.key for v in self.validators}
+
+    def validator_by_node_key(self, node_key: NodeKey) -> ConsensusKey | None:
+        """Which validator a peer is, by the key that its link proves. Looked up for every message."""
+        return self._by_node_key.get(node_key)
 
     @property
     def supply_uptn(self) -> int:
@@ -177,6 +190,7 @@ def check_genesis(genesis: Genesis) -> None:
     _check_unique("Genesis.rules", [(r.kind, r.from_height) for r in genesis.rules])
     _check_unique("Genesis.validators", [v.key.hex() for v in genesis.validators])
     _check_unique("Genesis.accounts", [a.address for a in genesis.accounts], encode_address)
+    _check_keys(genesis.validators)
     for kind in (RuleKind.CONSENSUS, RuleKind.MARKET):
         if not any(r.kind is kind and r.from_height == 0 for r in genesis.rules):
             raise CodecError("Genesis.rules", f"a {kind.name.lower()} rule from height 0", "none")
@@ -186,6 +200,15 @@ def check_genesis(genesis: Genesis) -> None:
         )
     if sum(v.power for v in genesis.validators) > U64_MAX:
         raise CodecError("Genesis.validators", f"a power of at most {U64_MAX} together", "more")
+
+
+def _check_keys(validators: Sequence[GenesisValidator]) -> None:
+    """One key, one purpose, one validator: who holds a node key speaks for exactly one consensus key."""
+    keys = [key.hex() for v in validators for key in (v.key, v.node_key)]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise CodecError(
+            "Genesis.validators", "a consensus key and a node key of its own for each", f"{twice[0]} twice"
+        )
 
 
 def _check_unique(where: str, keys: Sequence[T], name: Callable[[T], str] = str) -> None:

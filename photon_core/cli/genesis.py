@@ -28,8 +28,9 @@ def genesis_group() -> None:
     "validators",
     multiple=True,
     required=True,
-    metavar="KEY@PAYEE",
-    help="A validator: its consensus key in hex, and the address that its fees go to (repeatable).",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="CARD",
+    help="A validator's card, which its `photon validator init` wrote (repeatable).",
 )
 @click.option(
     "--account",
@@ -54,7 +55,7 @@ def create_command(  # one option, one parameter
     session: Session,
     file: Path,
     name: str,
-    validators: tuple[str, ...],
+    validators: tuple[Path, ...],
     accounts: tuple[str, ...],
     consensus: str,
     market: str,
@@ -65,9 +66,10 @@ def create_command(  # one option, one parameter
 
     \b
     photon genesis create genesis.toml --development \\
-        --validator 5f1c…@photon1… --account photon1…=1000000
+        --validator alice.toml --validator bob.toml --account photon1…=1000000
     """
     from photon_core.chain.genesis import chain_id, save_genesis
+    from photon_core.cli.cards import read_card
     from photon_core.cli.network import new_genesis
 
     if file.exists():
@@ -77,10 +79,11 @@ def create_command(  # one option, one parameter
             what="this file exists already",
             remedy="Name another one: a changed genesis is another chain.",
         )
+    cards = [read_card(card) for card in validators]
     genesis = new_genesis(
         name=name,
         time_ms=time.time_ns() // 1_000_000,
-        validators=validators,
+        validators=[card.in_genesis for card in cards],
         accounts=accounts,
         consensus=consensus,
         market=market,
@@ -116,8 +119,8 @@ def show_command(session: Session, file: Path) -> None:
                 ]
             ),
             Table(
-                ("validator", "power", "payee"),
-                [(v.key.hex(), v.power, encode_address(v.payee)) for v in genesis.validators],
+                ("validator", "node key", "power", "payee"),
+                [(v.key.hex(), v.node_key.hex(), v.power, encode_address(v.payee)) for v in genesis.validators],
                 "none",
             ),
             Table(("account", "uptn"), [(encode_address(a.address), a.balance_uptn) for a in genesis.accounts], "none"),

@@ -24,7 +24,7 @@ def new_genesis(
     *,
     name: str,
     time_ms: int,
-    validators: Sequence[str],
+    validators: Sequence[GenesisValidator],
     accounts: Sequence[str],
     consensus: str,
     market: str,
@@ -49,7 +49,7 @@ def new_genesis(
             name=name,
             time_ms=time_ms,
             rules=_rules(consensus, market),
-            validators=tuple(_validator(text) for text in validators),
+            validators=tuple(validators),
             accounts=tuple(_account(text) for text in accounts),
             parameters=tuple(values.items()),
             allow=tuple(allow),
@@ -75,25 +75,6 @@ def _rules(consensus: str, market: str) -> tuple[Rule, ...]:
         Rule(kind=RuleKind.CONSENSUS, from_height=0, name=consensus, version=1),
         Rule(kind=RuleKind.MARKET, from_height=0, name=market, version=1),
     )
-
-
-def _validator(text: str) -> GenesisValidator:
-    from photon_core.chain.genesis import GenesisValidator
-
-    key, at, payee = text.partition("@")
-    try:
-        raw = bytes.fromhex(key)
-        if len(raw) != 32 or not at:
-            raise ValueError("a consensus key has 64 hex digits")
-        return GenesisValidator(key=raw, power=1, payee=bech32m.decode_address(payee))
-    except ValueError as error:
-        raise UsageError(
-            code="bad-option",
-            where="--validator",
-            what=f"{text!r} is no validator: {error}",
-            expected="<consensus key in hex>@<address of its payee>",
-            remedy="`photon validator init` prints the line",
-        ) from None
 
 
 def _account(text: str) -> GenesisAccount:

@@ -11,7 +11,7 @@ from photon_core.api.errors import UsageError
 from photon_core.cli.frame import Facts, Session, pass_session
 from photon_core.cli.frame.passphrase import passphrase_option, read_passphrase
 
-NODE_KEY, CONSENSUS_KEY = "node", "consensus"
+NODE_KEY, CONSENSUS_KEY, PAYEE_KEY = "node", "consensus", "payee"
 _FOLDER = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -34,7 +34,7 @@ def validator_group() -> None:
 
     \b
     photon validator init --home ./validator
-    photon genesis create genesis.toml --validator KEY@PAYEE …
+    photon genesis create genesis.toml --validator validator/card.toml …
     photon validator start --home ./validator --genesis genesis.toml
     """
 
@@ -91,6 +91,7 @@ def _init(
 ) -> list[tuple[str, object]]:
     from photon_core.chain.keys import KeyPurpose
     from photon_core.chain.keystore import Cost, Keystore
+    from photon_core.cli.cards import CARD_FILE, ValidatorCard, write_card
     from photon_core.cli.network import require_new_home
     from photon_core.node import config
 
@@ -108,6 +109,16 @@ def _init(
     if validator:
         consensus_key = keystore.create(CONSENSUS_KEY, KeyPurpose.CONSENSUS, passphrase, Cost(key_cost))
         facts.append(("consensus_key", consensus_key.public.hex()))
+        payee = keystore.create(PAYEE_KEY, KeyPurpose.PAYEE, passphrase, Cost(key_cost))
+        card = ValidatorCard(
+            name=home.absolute().name[:64],
+            consensus_key=consensus_key.public,
+            node_key=node_key.public,
+            payee=payee.address,
+            addresses=listen or config.NodeSettings().listen,
+        )
+        write_card(card, home / CARD_FILE)
+        facts.append(("card", str(home / CARD_FILE)))
     defaults = config.NodeSettings()
     settings = config.NodeSettings(api=api or defaults.api, listen=listen or defaults.listen, peers=peers)
     config.write_config(home, "node", settings)

@@ -38,6 +38,6 @@ def initial_changes(genesis: Genesis) -> tuple[tuple[bytes, bytes | None], ...]:
         records[keys.account_key(account.address)] = Account(balance_uptn=account.balance_uptn)
     for validator in genesis.validators:
         records[keys.validator_key(validator.key)] = ValidatorRecord(
-            key=validator.key, power=validator.power, payee=validator.payee
+            key=validator.key, node_key=validator.node_key, power=validator.power, payee=validator.payee
         )
     return tuple((key, encode_record(records[key])) for key in sorted(records))

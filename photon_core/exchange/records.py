@@ -265,8 +265,9 @@ class Operator:
 
 @frozen(kw_only=True)
 class ValidatorRecord:
-    """Who validates, with which power, and where its fees go."""
+    """Who validates, with which power, and where its fees go. Consensus key and node key are bound by it."""
 
     key: ConsensusKey = fields.blob(32)
+    node_key: NodeKey = fields.blob(32)
     power: int = fields.uint(2**53, 1)
     payee: Address = fields.address()

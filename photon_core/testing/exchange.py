@@ -147,7 +147,9 @@ class World:
                 Rule(kind=RuleKind.CONSENSUS, from_height=0, name="none", version=1),
                 Rule(kind=RuleKind.MARKET, from_height=0, name="lowest", version=1),
             ),
-            validators=(GenesisValidator(key=VALIDATOR_KEY, power=1, payee=address("validator")),),
+            validators=(
+                GenesisValidator(key=VALIDATOR_KEY, node_key=b"\x02" * 32, power=1, payee=address("validator")),
+            ),
             accounts=tuple(GenesisAccount(address=address(name), balance_uptn=balance_uptn) for name in people),
             parameters=exchange_genesis.genesis_parameters(parameters),
         )

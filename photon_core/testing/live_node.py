@@ -57,7 +57,7 @@ def live_genesis(name: str = "live") -> Genesis:
             Rule(kind=RuleKind.CONSENSUS, from_height=0, name="solo", version=1),
             Rule(kind=RuleKind.MARKET, from_height=0, name="auction", version=1),
         ),
-        validators=(GenesisValidator(key=CONSENSUS.public, power=1, payee=RICH.address),),
+        validators=(GenesisValidator(key=CONSENSUS.public, node_key=NODE.public, power=1, payee=RICH.address),),
         accounts=(
             GenesisAccount(address=RICH.address, balance_uptn=1_000 * UPTN_PER_PTN),
             GenesisAccount(address=POOR.address, balance_uptn=UPTN_PER_PTN),

@@ -51,6 +51,8 @@ from photon_core.node.executor import Changes, Executor
 from photon_core.testing.exchange import FEE_FREE, GENESIS_TIME_MS, LowestPrice, MemoryState
 
 VALIDATOR = from_seed(b"\x11" * 32, KeyPurpose.CONSENSUS)
+VALIDATOR_NODE: NodeKey = b"\x01" * 32
+"""How a `Network` calls the node that it adds first."""
 RICH = from_seed(b"\x22" * 32, KeyPurpose.ACCOUNT)
 """Has 1 000 PTN in every genesis made here."""
 HEAL_STEPS_MAX = 20_000
@@ -90,7 +92,7 @@ def node_genesis(*accounts: SigningKey, validator: SigningKey = VALIDATOR, name:
             Rule(kind=RuleKind.CONSENSUS, from_height=0, name="lone", version=1),
             Rule(kind=RuleKind.MARKET, from_height=0, name="lowest", version=1),
         ),
-        validators=(GenesisValidator(key=validator.public, power=1, payee=RICH.address),),
+        validators=(GenesisValidator(key=validator.public, node_key=VALIDATOR_NODE, power=1, payee=RICH.address),),
         accounts=tuple(
             GenesisAccount(address=key.address, balance_uptn=1_000 * UPTN_PER_PTN) for key in (RICH, *accounts)
         ),
@@ -164,7 +166,7 @@ class SimulatedNode:
             assert self.state.tree.update(executed.changes) == certificate.statement.state_root, "a replay differs"
             head = steps.Head(header=block.header, block_hash=block_hash(block.header), certificate=certificate)
         rest = self.blocks[len(self.certificates) :]
-        uncertified = (rest[0], self._transactions(rest[0])) if rest else None
+        uncertified = tuple((block, self._transactions(block)) for block in rest)
         validators, own_key = self.genesis.validator_set, None if self.key is None else self.key.public
         context = consensus.EngineContext(chain_id=self.chain_id, validators=validators, own_key=own_key, config=None)
         self.core = NodeCore(

@@ -17,7 +17,7 @@ from attrs import frozen
 from photon_core.api.bech32m import encode_address
 from photon_core.api.errors import UsageError
 from photon_core.chain.files import write_atomically
-from photon_core.chain.genesis import Genesis, load_genesis, save_genesis
+from photon_core.chain.genesis import Genesis, GenesisValidator, load_genesis, save_genesis
 from photon_core.chain.keys import KeyPurpose, SigningKey
 from photon_core.chain.keystore import Cost, KeyInfo, Keystore
 from photon_core.cli.network import new_genesis
@@ -86,7 +86,12 @@ async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequ
         name=f"up-{secrets.token_hex(4)}",
         time_ms=time.time_ns() // 1_000_000,
         validators=[
-            f"{made[m.name, 'consensus'].public.hex()}@{encode_address(made[m.name, 'payee'].address)}"
+            GenesisValidator(
+                key=made[m.name, "consensus"].public,
+                node_key=made[m.name, "node"].public,
+                power=1,
+                payee=made[m.name, "payee"].address,
+            )
             for m in MEMBERS
             if m.role is Role.VALIDATOR
         ],

@@ -113,7 +113,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     account = encode_address(RICH.address)
     made = subprocess.run(
         [*PHOTON, "genesis", "create", str(genesis), "--development", "--account", f"{account}=1000",
-         "--validator", f"{validator.facts['consensus_key']}@{account}"],
+         "--validator", validator.facts["card"]],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr

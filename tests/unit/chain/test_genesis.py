@@ -31,9 +31,13 @@ def address(n: int) -> bytes:
     return bytes([n]) * 20
 
 
+def node_key(n: int) -> bytes:
+    return keys.from_seed(bytes([n]) * 31 + b"\xff", keys.KeyPurpose.NODE).public
+
+
 def validator(n: int, power: int = 1) -> GenesisValidator:
     key = keys.from_seed(bytes([n]) * 32, keys.KeyPurpose.CONSENSUS)
-    return GenesisValidator(key=key.public, power=power, payee=address(n))
+    return GenesisValidator(key=key.public, node_key=node_key(n), power=power, payee=address(n))
 
 
 def genesis(**changes: object) -> Genesis:
@@ -83,6 +87,12 @@ def test_block_one_stands_on_a_header_that_names_the_chain() -> None:
     assert block_hash(header) != block_hash(genesis_header(genesis(name="other")))
 
 
+def test_a_peer_is_known_as_a_validator_by_its_node_key() -> None:
+    assert genesis().validator_by_node_key(node_key(2)) == validator(2).key
+    assert genesis().validator_by_node_key(node_key(3)) is None
+    assert genesis().validator_by_node_key(validator(2).key) is None
+
+
 def test_a_rule_holds_from_its_height_on() -> None:
     later = Rule(kind=RuleKind.MARKET, from_height=100, name="sealed", version=2)
     g = genesis(rules=(*genesis().rules, later))
@@ -97,6 +107,11 @@ def test_a_rule_holds_from_its_height_on() -> None:
     [
         ({"state_depth": 17}, "state_depth"),
         ({"validators": (validator(1), validator(1))}, "validators"),
+        (
+            {"validators": (validator(1), attrs.evolve(validator(2), node_key=node_key(1)))},
+            f"{node_key(1).hex()} twice",
+        ),
+        ({"validators": (attrs.evolve(validator(1), node_key=validator(1).key),)}, "a node key of its own"),
         ({"accounts": (GenesisAccount(address=address(1), balance_uptn=5),) * 2}, "found photon1.* twice"),
         ({"accounts": ()}, "none are made later, found 0"),
         ({"rules": (Rule(kind=RuleKind.MARKET, from_height=0, name="auction", version=1),)}, "consensus rule"),

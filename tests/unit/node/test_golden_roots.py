@@ -29,10 +29,10 @@ from photon_core.node import steps
 from photon_core.testing.exchange import GENESIS_TIME_MS, group_spec
 from photon_core.testing.node import VALIDATOR, SimulatedNode, node_genesis, signed
 
-CHAIN_ID = "4bb6dba2fd724a849f8e0f6f00658e0019e67b13b90b2f4df900411609bd9743"
-LAST_STATE_ROOT = "dd5e86776ad0f9584e1275d203d2c3865461d9c3825280b6f3624ef8da565999"
+CHAIN_ID = "ec9e982d696bb1c593f1e130a5b574a6d43113842e28daa3d47f2074c1c2c1f2"
+LAST_STATE_ROOT = "91149ff7f1d9ce1b5ac8cd8e0e9dc02e29a0115d84cc90df28142066565cc027"
 LAST_RECEIPTS_ROOT = "f363893155978d3292ebc04f72374c1a1a29d5cae1249f4129766a76b64eb642"
-ALL_ROOTS = "2b0265974416ff223a18083ba930094d20a0f70a62584c41a05331a27b6a82dc"
+ALL_ROOTS = "c9f2f95da22bf5b5d40d31ca04961bb177142d119164500962bdbebbf544cb74"
 """A hash over every block hash, state root and receipts root."""
 
 PEOPLE = {

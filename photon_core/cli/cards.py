@@ -1,0 +1,79 @@
+"""A validator's card: the public half of its folder, which its operator sends to whoever writes the genesis.
+
+It holds nothing secret. What it says is bound together by the genesis that it goes into, so whoever receives a card has
+to know that it comes from that operator; `photon genesis show` lets each of them check the outcome.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import tomli_w
+from attrs import frozen
+
+from photon_core.api import fields
+from photon_core.api.errors import CodecError, UsageError
+from photon_core.api.fields import from_json, to_json
+from photon_core.api.ids import Address, ConsensusKey, NodeKey
+from photon_core.chain.files import write_atomically
+from photon_core.chain.genesis import GenesisValidator
+
+CARD_FILE = "card.toml"
+CARD_BYTES_MAX = 16 * 1024
+"""Sixteen addresses and the keys fit many times over; anything larger is another file."""
+ADDRESSES_MAX = 16
+
+
+@frozen(kw_only=True)
+class ValidatorCard:
+    """`addresses` are where peers can dial it; without any it dials, and nobody can dial it."""
+
+    name: str = fields.text(64)
+    consensus_key: ConsensusKey = fields.blob(32)
+    node_key: NodeKey = fields.blob(32)
+    payee: Address = fields.address()
+    addresses: tuple[str, ...] = fields.listof(fields.text_form(256), ADDRESSES_MAX, 0, ())
+
+    @property
+    def in_genesis(self) -> GenesisValidator:
+        return GenesisValidator(key=self.consensus_key, node_key=self.node_key, power=1, payee=self.payee)
+
+
+def write_card(card: ValidatorCard, file: Path) -> None:
+    text = f"# A validator's public card, for `photon genesis create --validator`.\n{tomli_w.dumps(to_json(card))}"
+    write_atomically(file, text.encode(), mode=0o644)
+
+
+def read_card(file: Path) -> ValidatorCard:
+    """UsageError when it is no card."""
+    try:
+        with file.open("rb") as opened:
+            body = opened.read(CARD_BYTES_MAX + 1)
+        if len(body) > CARD_BYTES_MAX:
+            raise _no_card(file, f"it has more than {CARD_BYTES_MAX} bytes")
+        return from_json(ValidatorCard, tomllib.loads(body.decode()), "card")
+    except OSError as error:
+        raise _no_card(file, f"it cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, CodecError) as error:
+        raise _no_card(file, str(error)) from None
+
+
+def _no_card(file: Path, why: str) -> UsageError:
+    return UsageError(
+        code="bad-card",
+        where=str(file),
+        what=f"this is no validator's card: {why}",
+        remedy="`photon validator init` writes one, HOME/card.toml; ask its operator for it.",
+    )
+
+
+# --- where a chain's validators are reached --------------------------------------------------------------------------
+
+
+def write_peers(cards: Sequence[ValidatorCard], chain: str, file: Path) -> None:
+    """Beside the genesis, not in it: an address may change, the chain does not."""
+    peers = [f"{card.node_key.hex()}@{address}" for card in cards for address in card.addresses]
+    text = f"# Where the validators of chain {chain} are reached.\n{tomli_w.dumps({'peers': peers})}"
+    write_atomically(file, text.encode(), mode=0o644)
