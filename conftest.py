@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def pytest_report_header() -> str:
 
 def children() -> list[str]:
     """The processes that this one has started and that have not been waited for, by id and command."""
-    pids = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    pids = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that ended meanwhile; its children go to another
+            pids += (task / "children").read_text().split()
     return [f"{pid} {Path(f'/proc/{pid}/cmdline').read_text().replace(chr(0), ' ')}" for pid in pids]
 
 
