@@ -94,6 +94,7 @@ def _init(
     from photon_core.cli.cards import CARD_FILE, ValidatorCard, write_card
     from photon_core.cli.network import require_new_home
     from photon_core.node import config
+    from photon_core.node.signer import SIGNER_FOLDER, make_signer_store
 
     home = session.home
     require_new_home(home, config.CONFIG_FILE)
@@ -108,6 +109,7 @@ def _init(
     facts: list[tuple[str, object]] = [("home", str(home)), ("node_key", node_key.public.hex())]
     if validator:
         consensus_key = keystore.create(CONSENSUS_KEY, KeyPurpose.CONSENSUS, passphrase, Cost(key_cost))
+        make_signer_store(home / SIGNER_FOLDER, consensus_key)
         facts.append(("consensus_key", consensus_key.public.hex()))
         payee = keystore.create(PAYEE_KEY, KeyPurpose.PAYEE, passphrase, Cost(key_cost))
         card = ValidatorCard(

@@ -39,7 +39,7 @@ from .feed import Feed
 from .http.app import make_app
 from .http.server import serve_api
 from .observers import Observers
-from .signer import Signer
+from .signer import SIGNER_FOLDER, Signer
 from .storage import Storage
 from .views import BlockDetail, BlockEvents, NodeStatus, Submitted
 
@@ -133,7 +133,8 @@ async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = tri
         for note in storage.notes:
             log.warning("%s", note)
         if setup.consensus_key is not None:
-            signer = Signer(setup.consensus_key, setup.home / "signer")
+            signer = Signer.open(setup.consensus_key, setup.home / SIGNER_FOLDER, identity)
+            signer.open_gate()  # one validator alone has nobody to ask
         transport = plugins.make(
             "transport",
             plugins.choice.one("transport").name,

@@ -35,6 +35,7 @@ from photon_core.exchange.records import UPTN_PER_PTN
 from photon_core.node.client import NodeClient
 from photon_core.node.config import NodeSettings, RunInfo
 from photon_core.node.service import NodeSetup, run_node
+from photon_core.node.signer import SIGNER_FOLDER, make_signer_store
 from photon_core.plugins import PluginManager, choose
 
 CONSENSUS = from_seed(b"\x41" * 32, KeyPurpose.CONSENSUS)
@@ -80,6 +81,8 @@ def live_setup(
     """A node in `folder/name`, which is made; nodes of one `network` (the folder's, if not said) can meet."""
     home = folder / name
     home.mkdir(exist_ok=True)
+    if consensus_key is not None and not (home / SIGNER_FOLDER).exists():
+        make_signer_store(home / SIGNER_FOLDER, consensus_key)
     choice = choose(flag=PLUGINS, environment={})
     return NodeSetup(
         home=home,

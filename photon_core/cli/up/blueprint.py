@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import trio
 from attrs import frozen
@@ -23,6 +24,7 @@ from photon_core.chain.keystore import Cost, KeyInfo, Keystore
 from photon_core.cli.network import new_genesis
 from photon_core.cli.up.layout import MEMBERS, TENANT_KEY, Member, NetworkFolder, Role
 from photon_core.node.config import GENESIS_FILE
+from photon_core.node.signer import SIGNER_FOLDER, make_signer_store
 from photon_core.plugins.selection import Choice
 
 TENANT_PTN = 1_000_000
@@ -114,10 +116,15 @@ async def _make_keys(folder: NetworkFolder, passphrase: str) -> None:
     """Side by side: each takes 40 ms of a core on purpose."""
     async with trio.open_nursery() as nursery:
         for member in MEMBERS:
-            keystore = Keystore(folder.home(member) / "keys")
             for name, purpose in _KEYS[member.role]:
-                create = partial(keystore.create, name, purpose, passphrase, Cost.INTERACTIVE)
-                nursery.start_soon(trio.to_thread.run_sync, create)
+                make = partial(_make_key, folder.home(member), name, purpose, passphrase)
+                nursery.start_soon(trio.to_thread.run_sync, make)
+
+
+def _make_key(home: Path, name: str, purpose: KeyPurpose, passphrase: str) -> None:
+    key = Keystore(home / "keys").create(name, purpose, passphrase, Cost.INTERACTIVE)
+    if purpose is KeyPurpose.CONSENSUS:
+        make_signer_store(home / SIGNER_FOLDER, key)
 
 
 def _read(folder: NetworkFolder) -> Blueprint:
