@@ -28,9 +28,9 @@ from .feed import Feed
 from .mempool import Refusal
 from .observers import Observers
 from .signer import Signer, SlotTaken
-from .storage import FLUSH_KEYS, Storage, all_events
+from .storage import FLUSH_KEYS, Storage
 from .verifier import Verifier
-from .views import BlockEvents, Submitted
+from .views import BlockEvents, Submitted, all_events
 
 log = logging.getLogger(__name__)
 
@@ -231,7 +231,7 @@ class Driver:
             return await self._outcome(transaction_id, wait_s)
         done = self.feed.outcome(transaction_id)
         if done is None:
-            done = await trio.to_thread.run_sync(self.storage.outcome, transaction_id)
+            done = await trio.to_thread.run_sync(self.storage.archive.outcome, transaction_id)
         if done is None:
             return _refused(transaction_id, refusal)
         return Submitted(id=transaction_id, status="committed", height=done[0], receipt=done[1])
@@ -314,7 +314,7 @@ class Driver:
 
     async def _serve_blocks(self, _peer: NodeKey, params: object) -> list[list[bytes]]:
         async def read(height: int) -> tuple[bytes, bytes] | None:
-            return await trio.to_thread.run_sync(self.storage.certified_bytes, height)
+            return await trio.to_thread.run_sync(self.storage.archive.certified_bytes, height)
 
         return await blocksync.answer(params, read)
 

@@ -11,7 +11,7 @@ from photon_core.api.fields import to_json
 from photon_core.api.observer import BlockNotice, Observer
 
 from . import steps
-from .storage import all_events
+from .views import all_events
 
 log = logging.getLogger(__name__)
 

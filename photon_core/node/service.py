@@ -109,17 +109,17 @@ class RunningNode:
 
     async def outcome(self, transaction_id: Hash) -> tuple[int, Receipt] | None:
         recent = self.feed.outcome(transaction_id)
-        return recent or await trio.to_thread.run_sync(self.storage.outcome, transaction_id)
+        return recent or await trio.to_thread.run_sync(self.storage.archive.outcome, transaction_id)
 
     def is_waiting(self, transaction_id: Hash) -> bool:
         return self.driver.core.is_waiting(transaction_id)
 
     async def block(self, height: int) -> BlockDetail | None:
-        return await trio.to_thread.run_sync(self.storage.block_detail, height)
+        return await trio.to_thread.run_sync(self.storage.archive.block_detail, height)
 
     async def block_events(self, height: int) -> BlockEvents | None:
         recent = self.feed.recent(height)
-        return recent or await trio.to_thread.run_sync(self.storage.block_events, height)
+        return recent or await trio.to_thread.run_sync(self.storage.archive.block_events, height)
 
 
 async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = trio.TASK_STATUS_IGNORED) -> None:
@@ -127,7 +127,7 @@ async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = tri
     plugins, genesis = setup.plugins, setup.genesis
     _require_rules(plugins, genesis)
     identity = chain_id(genesis)
-    storage = await trio.to_thread.run_sync(Storage.open, setup.home / "chain", genesis, partial(_market, plugins))
+    storage = await trio.to_thread.run_sync(_open_storage, setup)
     signer = None
     try:
         for note in storage.notes:
@@ -147,6 +147,15 @@ async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = tri
         if signer is not None:
             signer.close()
         storage.close()
+
+
+def _open_storage(setup: NodeSetup) -> Storage:
+    return Storage.open(
+        setup.home / "chain",
+        setup.genesis,
+        partial(_market, setup.plugins),
+        votes=setup.consensus_key is not None,
+    )
 
 
 def _require_rules(plugins: PluginManager, genesis: Genesis) -> None:
@@ -205,6 +214,7 @@ def _make_driver(
         engine=engine,
         executor=storage.executor,
         heartbeat_ms=storage.executor.exchange.parameters.heartbeat_ms,
+        bound_ms=storage.executor.exchange.parameters.block_time_bound_ms,
     )
     observers = [
         plugins.make("observers", chosen.name, ObserverContext(config=None))

@@ -1,22 +1,27 @@
 """A node's disk: block log, state, tree and receipts, opened together and brought to the same height.
 
-The log is the commit point. At start the state store is where its last flush left it; blocks after that are executed
-again, out of the log, and each must give the roots that its certificate says. The newest block may have been
-written and not certified before the end: it is handed to core, which goes on with it.
+HOME/chain/blocks   every block and certificate: the commit point
+HOME/chain/state    state, receipts and indexes, written in larger batches
+HOME/chain/engine   on a validator: what its consensus engine must find again
 
-Blocking, but for `publish`, `finished` and `flushed`, which belong to the loop's thread as the state view does.
+At start the state store is where its last flush left it; blocks after that are executed again, out of the log, and each
+must give the roots that its certificate says. The newest blocks may have been written and not certified before the end:
+they are handed to core, which goes on with them.
+
+Blocking, but for `publish`, which belongs to the loop's thread as the state view does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define
 
-from photon_core.api import codec, fields
-from photon_core.api.chain import Block, Certificate, FinalityStatement, Header
-from photon_core.api.errors import CodecError, PhotonError
+from photon_core.api import codec
+from photon_core.api.chain import Block, Certificate, FinalityStatement
+from photon_core.api.errors import PhotonError
 from photon_core.api.finality import block_hash
 from photon_core.api.ids import Hash
 from photon_core.api.market import Market
@@ -27,114 +32,112 @@ from photon_core.chain.genesis import Genesis, Rule, chain_id, genesis_header
 from photon_core.chain.state_store import BlockResult, StateStore
 from photon_core.chain.state_tree import StateTree
 from photon_core.chain.state_view import StateView
-from photon_core.chain.transactions import Transaction, decode_transaction
-from photon_core.exchange.events import EVENT, Event, Outcome, Receipt
-from photon_core.exchange.genesis import initial_changes
+from photon_core.exchange.events import Outcome
 from photon_core.exchange.machine import Exchange
 from photon_core.exchange.market import MarketBroken
 
 from . import steps
-from .blocksync import CERTIFICATE_BYTES_MAX
+from .archive import Archive, BlockOutcome
+from .engine_log import EngineLog
 from .executor import Changes, Executed, Executor
-from .views import BlockDetail, BlockEvents
+from .storage_checks import check_chain, check_state, genesis_result
 
-OUTCOME_BYTES_MAX = 64 * 2**20
-"""Receipts of one block, read back from our own disk."""
 FLUSH_KEYS = 20_000
 """So many changed keys are written before the next second is over: some ten MB of memory."""
 
 HALTED_FILE = "halted.txt"
 
 
-@frozen(kw_only=True)
-class BlockOutcome:
-    """What the store keeps of an executed block besides its state."""
-
-    market_ms: int = fields.uint()
-    begin_events: tuple[Event, ...] = fields.listof(EVENT, 1_000_000)
-    receipts: tuple[Receipt, ...] = fields.listof(fields.record_form(Receipt), 10_000)
-
-
 @define
 class Storage:
     folder: Path
-    genesis: Genesis
     log: BlockLog
     store: StateStore
     view: StateView
     tree: StateTree
     executor: Executor
+    archive: Archive
     chain_id: Hash
     head: steps.Head
-    notes: list[str] = field(factory=list)
+    engine_log: EngineLog | None
+    _open: ExitStack
 
     @classmethod
-    def open(cls, folder: Path, genesis: Genesis, market_for: Callable[[Rule], Market]) -> Storage:
-        """Opens or makes a chain's folder and replays what the state lacks. PhotonError when something does not fit."""
+    def open(
+        cls, folder: Path, genesis: Genesis, market_for: Callable[[Rule], Market], *, votes: bool = False
+    ) -> Storage:
+        """Opens or makes a chain's folder and replays what the state lacks. PhotonError when something does not fit.
+
+        `votes`: with an engine's log.
+        """
         identity = chain_id(genesis)
-        log = BlockLog(folder / "blocks")
-        try:
-            _check_chain(log, genesis, folder)
+        with ExitStack() as stack:
+            log = stack.enter_context(BlockLog(folder / "blocks"))
+            check_chain(log, genesis, folder)
             store = StateStore(folder / "state", identity)
-        except BaseException:
-            log.close()
-            raise
-        try:
+            stack.callback(store.close)
             view = StateView(store)
+            archive = Archive(log, view, identity)
             if store.height is None:
-                _write_genesis(store, view, genesis)
+                view.finish(genesis_result(view, genesis))
+                store.put(view.finished())
+                view.flushed(0)
             tree = StateTree.build(genesis.state_depth, view.scan())
-            _check_state(log, store, tree, folder)
+            check_state(archive, store.height or 0, tree, folder)
+            engine_log = EngineLog(folder / "engine") if votes else None
+            if engine_log is not None:
+                stack.callback(engine_log.close)
             exchange = Exchange(view, genesis=genesis, market_for=market_for)
             header = genesis_header(genesis)
             storage = cls(
                 folder=folder,
-                genesis=genesis,
                 log=log,
                 store=store,
                 view=view,
-                chain_id=identity,
                 tree=tree,
                 executor=Executor(exchange, view),
+                archive=archive,
+                chain_id=identity,
                 head=steps.Head(header=header, block_hash=block_hash(header), certificate=None),
+                engine_log=engine_log,
+                open=stack,
             )
-            storage.notes += [log.note] if log.note else []
             storage._catch_up()
-        except BaseException:
-            store.close()
-            log.close()
-            raise
+            storage._open = stack.pop_all()
         return storage
 
     def close(self) -> None:
-        self.store.close()
-        self.log.close()
+        self._open.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a crash left torn, for people."""
+        notes = (self.log.note, self.engine_log.note if self.engine_log is not None else "")
+        return tuple(note for note in notes if note)
 
     def started(self) -> steps.Started:
         """Core's first input."""
-        raw = self.log.read(self.head.height + 1)
-        if raw is None:
-            return steps.Started(head=self.head)
-        block = blocks.decode_block(raw)
-        return steps.Started(head=self.head, uncertified=((block, self._transactions(block)),))
+        records, contents = ((), ()) if self.engine_log is None else self.engine_log.read(self.chain_id)
+        return steps.Started(
+            head=self.head, engine_records=records, contents=contents, uncertified=self.archive.uncertified()
+        )
 
     # --- replay --------------------------------------------------------------------------------------------------
 
     def _catch_up(self) -> None:
         stored, certified = self.store.height or 0, self.log.certified_height
         for height in range(stored + 1, certified + 1):
-            self._replay(self._read_block(height), self._certificate(height))
+            self._replay(self.archive.block(height), self.archive.certificate(height))
         if certified:
-            header = self._read_block(certified).header
+            header = self.archive.block(certified).header
             self.head = steps.Head(
-                header=header, block_hash=block_hash(header), certificate=self._certificate(certified)
+                header=header, block_hash=block_hash(header), certificate=self.archive.certificate(certified)
             )
         self.flush()
 
     def _replay(self, block: Block, certificate: Certificate) -> None:
-        transactions = self._transactions(block)
         try:
-            executed = self.executor.execute(block.header, transactions)
+            executed = self.executor.execute(block.header, self.archive.transactions(block))
         except MarketBroken as error:
             raise PhotonError(
                 code="market-broken",
@@ -159,18 +162,6 @@ class Storage:
             )
         self._finish(executed)
 
-    def _transactions(self, block: Block) -> tuple[Transaction, ...]:
-        """Verified before they were written."""
-        return tuple(decode_transaction(raw, self.chain_id) for raw in block.transactions)
-
-    def _read_block(self, height: int) -> Block:
-        raw = self.log.read(height)
-        assert raw is not None, f"the block log said that it has {height}"
-        return blocks.decode_block(raw)
-
-    def _certificate(self, height: int) -> Certificate:
-        return _certificate(self.log, height)
-
     # --- writing -------------------------------------------------------------------------------------------------
 
     def write_block(self, block: Block, certificate: Certificate | None) -> None:
@@ -191,7 +182,7 @@ class Storage:
         return self.tree.update(changes)
 
     def publish(self, effect: steps.Publish) -> None:
-        header: Header = effect.block.header
+        header = effect.block.header
         self.head = steps.Head(header=header, block_hash=effect.block_hash, certificate=effect.certificate)
         executed = Executed(
             height=header.height,
@@ -225,119 +216,3 @@ class Storage:
         if finished := self.view.finished():
             self.store.put(finished)
             self.view.flushed(finished[-1].height)
-
-    # --- reading -------------------------------------------------------------------------------------------------
-
-    def certified_bytes(self, height: int) -> tuple[bytes, bytes] | None:
-        block, certificate = self.log.read(height), self.log.read_certificate(height)
-        return None if block is None or certificate is None else (block, certificate)
-
-    def outcome_of(self, height: int) -> BlockOutcome | None:
-        raw = self.view.receipts(height)
-        return codec.decode_record(BlockOutcome, raw, OUTCOME_BYTES_MAX) if raw else None
-
-    def outcome(self, transaction_id: Hash) -> tuple[int, Receipt] | None:
-        """Where a transaction is and what it did."""
-        place = self.view.find_transaction(transaction_id)
-        if place is None:
-            return None
-        outcome = self.outcome_of(place.height)
-        assert outcome is not None, "a block whose transactions are indexed has receipts"
-        return place.height, outcome.receipts[place.index]
-
-    def block_detail(self, height: int) -> BlockDetail | None:
-        raw = self.log.read(height)
-        if raw is None:
-            return None
-        block = blocks.decode_block(raw)
-        certificate = self.log.read_certificate(height)
-        return BlockDetail(
-            header=block.header,
-            block_hash=block_hash(block.header),
-            transaction_ids=tuple(t.id for t in self._transactions(block)),
-            certificate=None
-            if certificate is None
-            else codec.decode_record(Certificate, certificate, CERTIFICATE_BYTES_MAX),
-        )
-
-    def block_events(self, height: int) -> BlockEvents | None:
-        raw, outcome = self.log.read(height), self.outcome_of(height)
-        if raw is None or outcome is None:
-            return None
-        header = blocks.decode_block(raw).header
-        return BlockEvents(
-            height=height,
-            block_hash=block_hash(header),
-            time_ms=header.time_ms,
-            market_ms=outcome.market_ms,
-            events=all_events(outcome.begin_events, outcome.receipts),
-        )
-
-
-def _certificate(log: BlockLog, height: int) -> Certificate:
-    raw = log.read_certificate(height)
-    assert raw is not None, f"the block log said that it has a certificate for {height}"
-    return codec.decode_record(Certificate, raw, CERTIFICATE_BYTES_MAX)
-
-
-def _check_chain(log: BlockLog, genesis: Genesis, folder: Path) -> None:
-    """The state store says itself whose it is; but it may have been removed, as its own errors advise."""
-    raw = log.read(1)
-    if raw is None:
-        return
-    expected, found = block_hash(genesis_header(genesis)), blocks.decode_block(raw).header.parent
-    if found != expected:
-        raise PhotonError(
-            code="wrong-chain",
-            where=str(folder),
-            what="this folder holds the blocks of another chain",
-            expected=f"a first block on genesis {expected.hex()}",
-            found=f"one on {found.hex()}",
-            remedy="Name another folder, or start with the genesis file that this one was made with.",
-        )
-
-
-def _check_state(log: BlockLog, store: StateStore, tree: StateTree, folder: Path) -> None:
-    """What the store says of its height is what was certified; before anybody reads a record of it."""
-    stored, certified = store.height or 0, log.certified_height
-    if stored > certified:
-        raise PhotonError(
-            code="corrupt-folder",
-            where=str(folder),
-            what="the block log is shorter than the state made from it",
-            expected=f"blocks up to {stored}",
-            found=f"certified blocks up to {certified}",
-            remedy=f"Put the lost files back into {folder / 'blocks'}, or move {folder} away and sync anew.",
-        )
-    if stored and tree.root != (expected := _certificate(log, stored).statement.state_root):
-        raise PhotonError(
-            code="corrupt-folder",
-            where=str(folder / "state"),
-            what=f"the state of block {stored} is damaged",
-            expected=f"state root {expected.hex()}",
-            found=tree.root.hex(),
-            remedy=f"Remove {folder / 'state'} (not the blocks beside it) and start again: it is made anew.",
-        )
-
-
-def all_events(begin_events: tuple[Event, ...], receipts: tuple[Receipt, ...]) -> tuple[Event, ...]:
-    """What happened in a block, in order."""
-    return begin_events + tuple(event for receipt in receipts for event in receipt.events)
-
-
-def _write_genesis(store: StateStore, view: StateView, genesis: Genesis) -> None:
-    try:
-        changes = initial_changes(genesis)
-    except CodecError as error:
-        raise PhotonError(
-            code="bad-genesis",
-            what="this genesis cannot be begun with",
-            where=error.where,
-            expected=error.expected,
-            found=error.found,
-            remedy="Use a version of Photon that knows it, or mend the file (that makes another chain).",
-        ) from None
-    view.apply(0, changes)
-    view.finish(BlockResult(height=0, changes=changes))
-    store.put(view.finished())
-    view.flushed(0)

@@ -117,3 +117,8 @@ class Submitted:
 def page(items: tuple[Any, ...], after: str | None) -> dict[str, object]:
     """A list's JSON: `after` is what to pass for the next page, null at the end."""
     return {"items": [fields.to_json(item) for item in items], "after": after}
+
+
+def all_events(begin_events: tuple[Event, ...], receipts: tuple[Receipt, ...]) -> tuple[Event, ...]:
+    """What happened in a block, in order."""
+    return begin_events + tuple(event for receipt in receipts for event in receipt.events)

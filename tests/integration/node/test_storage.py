@@ -85,11 +85,11 @@ def test_power_may_go_at_any_point(tmp_path: Path, source: SimulatedNode) -> Non
             started = storage.started()
             assert [block for block, _ in started.uncertified] == source.blocks[certified:newest], where
             for height in range(1, certified + 1):
-                events, detail = storage.block_events(height), storage.block_detail(height)
+                events, detail = storage.archive.block_events(height), storage.archive.block_detail(height)
                 assert events is not None
                 assert detail is not None
                 for transaction_id in detail.transaction_ids:
-                    outcome = storage.outcome(transaction_id)
+                    outcome = storage.archive.outcome(transaction_id)
                     assert outcome is not None, f"{where}: a committed transaction was lost"
                     assert outcome[0] == height
         finally:
@@ -203,3 +203,31 @@ def test_a_halt_is_kept_beside_the_blocks(tmp_path: Path, source: SimulatedNode)
     storage.note_halt("certified aa, computed bb")
     storage.close()
     assert (tmp_path / "halted.txt").read_text() == "certified aa, computed bb\n"
+
+
+def test_all_that_is_not_certified_goes_to_core_and_so_does_what_an_engine_kept(
+    tmp_path: Path, source: SimulatedNode
+) -> None:
+    storage = Storage.open(tmp_path, source.genesis, lambda _rule: LowestPrice(), votes=True)
+    storage.write_block(source.blocks[0], source.certificates[0])
+    for block in source.blocks[1:]:
+        storage.write_block(block, None)
+    assert storage.engine_log is not None
+    storage.engine_log.persist(
+        [steps.PersistRecords(token=1, height=4, records=(b"proof",), blocks=(source.blocks[3],))]
+    )
+    storage.close()
+    storage = Storage.open(tmp_path, source.genesis, lambda _rule: LowestPrice(), votes=True)
+    started = storage.started()
+    assert started.head.height == 1
+    assert [block for block, _ in started.uncertified] == source.blocks[1:]
+    assert started.engine_records == (b"proof",)
+    assert [block for block, _ in started.contents] == [source.blocks[3]]
+    storage.close()
+
+
+def test_a_follower_has_no_engines_log(tmp_path: Path, source: SimulatedNode) -> None:
+    storage = opened(tmp_path, source)
+    assert storage.engine_log is None
+    assert not (tmp_path / "engine").exists()
+    storage.close()
