@@ -88,7 +88,7 @@ def check_proposal(proposal: Proposal, parent: Header, validators: ValidatorSet)
     """CodecError unless the proposal's header fits, and hash and root are those of what it names."""
     check_header(proposal.header, parent, validators)
     _equal("proposal.block_hash", block_hash(proposal.header).hex(), proposal.block_hash.hex())
-    _check_ids(proposal.transaction_ids, proposal.header)
+    check_ids(proposal.transaction_ids, proposal.header)
 
 
 def check_block_form(block: Block, parent: Header, validators: ValidatorSet, chain_id: Hash) -> tuple[Transaction, ...]:
@@ -97,19 +97,30 @@ def check_block_form(block: Block, parent: Header, validators: ValidatorSet, cha
     Signatures are not checked here: the node remembers which it has seen (`transactions.claim_of`).
     """
     check_header(block.header, parent, validators)
-    size = sum(map(len, block.transactions))
-    if len(block.transactions) > TRANSACTIONS_PER_BLOCK_MAX or size > BLOCK_TRANSACTIONS_BYTES_MAX:
-        raise CodecError(
-            "block.transactions",
-            f"at most {TRANSACTIONS_PER_BLOCK_MAX} with {BLOCK_TRANSACTIONS_BYTES_MAX} bytes together",
-            f"{len(block.transactions)} with {size} bytes",
-        )
     transactions = tuple(decode_transaction(raw, chain_id) for raw in block.transactions)
-    _check_ids([t.id for t in transactions], block.header)
+    check_content(block.header, transactions)
     return transactions
 
 
-def _check_ids(ids: Sequence[Hash], header: Header) -> None:
+def check_content(header: Header, transactions: Sequence[Transaction]) -> None:
+    """CodecError unless these are, in this order, the transactions that `header` names, and may stand in one block."""
+    check_size(transactions)
+    check_ids([t.id for t in transactions], header)
+
+
+def check_size(transactions: Sequence[Transaction]) -> None:
+    """CodecError when they are too many or too large for one block."""
+    size = sum(len(t.raw) for t in transactions)
+    if len(transactions) > TRANSACTIONS_PER_BLOCK_MAX or size > BLOCK_TRANSACTIONS_BYTES_MAX:
+        raise CodecError(
+            "block.transactions",
+            f"at most {TRANSACTIONS_PER_BLOCK_MAX} with {BLOCK_TRANSACTIONS_BYTES_MAX} bytes together",
+            f"{len(transactions)} with {size} bytes",
+        )
+
+
+def check_ids(ids: Sequence[Hash], header: Header) -> None:
+    """CodecError unless these are the transactions that `header` names."""
     if len(set(ids)) != len(ids):
         raise CodecError("block.transactions", "each transaction once", "one of them twice")
     _equal("header.transactions_root", transactions_root(ids).hex(), header.transactions_root.hex())

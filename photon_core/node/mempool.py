@@ -115,12 +115,27 @@ class Mempool:
             return Refusal("mempool-full", f"{len(self._waiting)} transactions wait already; try again soon")
         return None
 
-    def pick(self, height: int, count_max: int, bytes_max: int) -> tuple[Transaction, ...]:
-        """For the block at `height`, from the front; the rest stays here, and so do these until `settle`."""
+    def get(self, transaction_id: Hash) -> Transaction | None:
+        found = self._waiting.get(transaction_id)
+        return None if found is None else found[1]
+
+    @property
+    def oldest_height(self) -> int | None:
+        """When the transaction came that waits longest: the height of the newest block at that moment."""
+        return next((came for came, _ in self._waiting.values()), None)
+
+    def pick(
+        self, height: int, count_max: int, bytes_max: int, taken: frozenset[Hash] = frozenset()
+    ) -> tuple[Transaction, ...]:
+        """For the block at `height`, from the front, without those `taken` by blocks before it; the rest stays here,
+        and so do these until `settle`.
+        """
         self.expire(height - 1)
         picked: list[Transaction] = []
         room = bytes_max
-        for _, transaction in self._waiting.values():
+        for name, (_, transaction) in self._waiting.items():
+            if name in taken:
+                continue
             if len(picked) == count_max or len(transaction.raw) > room:
                 break
             room -= len(transaction.raw)

@@ -295,9 +295,9 @@ def test_signatures_of_strangers_and_over_other_statements_do_not_certify() -> N
 
 def test_the_first_input_is_started() -> None:
     node = started(validator=True)
-    node.core.head = None
+    core = evolve(node.core, started=False)
     with pytest.raises(LocalProtocolError, match="Started"):
-        node.handle(steps.ClockTicked(), now())
+        core.handle(steps.ClockTicked(), now())
 
 
 def test_what_was_never_asked_for_is_a_bug_and_not_ignored() -> None:
