@@ -1,0 +1,1 @@
+"""Photon consensus plugin `consensus_pbft`: PBFT on a chain of blocks."""
