@@ -52,9 +52,6 @@ BLOCK_TRANSACTIONS_MAX = 2_000
 TELL_AGAIN_BLOCKS = 16
 """Gossip may be lost when a peer is busy: what still waits after so many blocks is told again, the oldest first."""
 TELL_AGAIN_MAX = 500
-WORK_AGAIN_MS = 25
-"""An engine that was told of work and made nothing of it (it is another's turn, say) is told again by the clock only
-after this; at once when anything happens."""
 RESEND_MS = 500
 """A lost finality statement delays a certificate by this; a validator has at most a window of them to send."""
 
@@ -82,7 +79,6 @@ class NodeCore:
     _linked: dict[NodeKey, ConsensusKey] = field(factory=dict)
     """The validators among our peers."""
     _resend_at_ms: int = 0
-    _work_again_at_ms: int = 0
     _effects: list[steps.Effect] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -248,7 +244,6 @@ class NodeCore:
             else:
                 self.pipeline.take(certified.block, certified.transactions, certified.certificate)
         if self._votes and self._work.due_in_ms(now) <= 0:
-            self._work_again_at_ms = now.monotonic_ms + WORK_AGAIN_MS
             self.ordering.step(consensus.WorkWaiting(), now)
 
     def _emit(self, *effects: steps.Effect) -> None:
