@@ -16,14 +16,18 @@ from attrs import frozen
 from photon_core.api import fields
 from photon_core.api.errors import CodecError, UsageError
 from photon_core.api.fields import from_json, to_json
-from photon_core.api.ids import Address, ConsensusKey, NodeKey
+from photon_core.api.ids import Address, ConsensusKey, Hash, NodeKey
 from photon_core.chain.files import write_atomically
 from photon_core.chain.genesis import GenesisValidator
+from photon_core.node.config import parse_peer
+from photon_core.plugins.config import read_table
 
 CARD_FILE = "card.toml"
 CARD_BYTES_MAX = 16 * 1024
 """Sixteen addresses and the keys fit many times over; anything larger is another file."""
 ADDRESSES_MAX = 16
+PEERS_BYTES_MAX = 2**20
+"""All validators that a chain can have, each with all its addresses, fit."""
 
 
 @frozen(kw_only=True)
@@ -39,6 +43,13 @@ class ValidatorCard:
     @property
     def in_genesis(self) -> GenesisValidator:
         return GenesisValidator(key=self.consensus_key, node_key=self.node_key, power=1, payee=self.payee)
+
+
+@frozen(kw_only=True)
+class PeersFile:
+    """`<node key in hex>@<address>`, as in a node's configuration."""
+
+    peers: tuple[str, ...]
 
 
 def write_card(card: ValidatorCard, file: Path) -> None:
@@ -72,8 +83,34 @@ def _no_card(file: Path, why: str) -> UsageError:
 # --- where a chain's validators are reached --------------------------------------------------------------------------
 
 
-def write_peers(cards: Sequence[ValidatorCard], chain: str, file: Path) -> None:
+def peers_file_of(genesis: Path) -> Path:
     """Beside the genesis, not in it: an address may change, the chain does not."""
+    return genesis.with_name(f"{genesis.stem}.peers.toml")
+
+
+def write_peers(cards: Sequence[ValidatorCard], chain: Hash, file: Path) -> None:
     peers = [f"{card.node_key.hex()}@{address}" for card in cards for address in card.addresses]
-    text = f"# Where the validators of chain {chain} are reached.\n{tomli_w.dumps({'peers': peers})}"
+    text = f"# Where the validators of chain {chain.hex()} are reached.\n{tomli_w.dumps({'peers': peers})}"
     write_atomically(file, text.encode(), mode=0o644)
+
+
+def read_peers(file: Path) -> tuple[str, ...]:
+    """Lines for `[node] peers`. UsageError when it is no such file."""
+    remedy = "`photon genesis create` writes this file beside the genesis."
+    try:
+        with file.open("rb") as opened:
+            body = opened.read(PEERS_BYTES_MAX + 1)
+        if len(body) > PEERS_BYTES_MAX:
+            raise UsageError(
+                code="bad-peers", where=str(file), what=f"it has more than {PEERS_BYTES_MAX} bytes", remedy=remedy
+            )
+        settings = read_table(PeersFile, tomllib.loads(body.decode()), str(file))
+    except OSError as error:
+        raise UsageError(
+            code="bad-peers", where=str(file), what=f"it cannot be read: {error.strerror}", remedy=remedy
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(code="bad-peers", where=str(file), what=f"this is not TOML: {error}", remedy=remedy) from None
+    for peer in settings.peers:
+        parse_peer(peer)
+    return settings.peers

@@ -62,23 +62,28 @@ def create_command(  # one option, one parameter
     parameters: tuple[str, ...],
     development: bool,
 ) -> None:
-    """Write a new genesis FILE.
+    """Write a new genesis FILE, and beside it FILE's .peers.toml: where its validators are reached.
+
+    Every operator needs both, for `photon validator join`. Before that, each makes sure that `photon genesis show`
+    prints the same chain id for all of them.
 
     \b
     photon genesis create genesis.toml --development \\
         --validator alice.toml --validator bob.toml --account photon1…=1000000
     """
     from photon_core.chain.genesis import chain_id, save_genesis
-    from photon_core.cli.cards import read_card
+    from photon_core.cli.cards import peers_file_of, read_card, write_peers
     from photon_core.cli.network import new_genesis
 
-    if file.exists():
-        raise UsageError(
-            code="exists",
-            where=str(file),
-            what="this file exists already",
-            remedy="Name another one: a changed genesis is another chain.",
-        )
+    peers_file = peers_file_of(file)
+    for path in (file, peers_file):
+        if path.exists():
+            raise UsageError(
+                code="exists",
+                where=str(path),
+                what="this file exists already",
+                remedy="Name another one: a changed genesis is another chain.",
+            )
     cards = [read_card(card) for card in validators]
     genesis = new_genesis(
         name=name,
@@ -90,10 +95,11 @@ def create_command(  # one option, one parameter
         parameters=parameters,
         development=development,
     )
+    write_peers(cards, chain_id(genesis), peers_file)
     save_genesis(genesis, file)
     session.show(
-        {"file": str(file), "chain_id": chain_id(genesis).hex()},
-        Facts([("genesis", file), ("chain id", chain_id(genesis).hex())]),
+        {"file": str(file), "peers": str(peers_file), "chain_id": chain_id(genesis).hex()},
+        Facts([("genesis", file), ("peers", peers_file), ("chain id", chain_id(genesis).hex())]),
     )
 
 

@@ -1,8 +1,8 @@
 """The table of verbs: where each command of `photon` lives.
 
 A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, and one line here; its tests are in
-`tests/unit/cli/`, those of the tenants' verbs, `tx` and `query` together in `test_tenants_verbs.py`. Only two verbs
-live with another: `register` in `provider.py`, `validator` in `node.py`. Nothing of a module is imported before its
+`tests/unit/cli/`, those of the tenants' verbs, `tx` and `query` together in `test_tenants_verbs.py`. Only one verb
+lives with another: `register` in `provider.py`. Nothing of a module is imported before its
 verb is used, which is why the summary stands here: `photon --help` shows it.
 """
 
@@ -53,7 +53,7 @@ SECTIONS: tuple[Section, ...] = (
             Verb("register", f"{_CLI}.provider:register_command", "Put a provider on chain."),
             Verb("provider", f"{_CLI}.provider:provider_group", "Offer this machine: make, run, look at a provider."),
             Verb("node", f"{_CLI}.node:node_group", "Run a full node: it follows the chain and answers over HTTP."),
-            Verb("validator", f"{_CLI}.node:validator_group", "Run a validator: a node with a vote."),
+            Verb("validator", f"{_CLI}.validator:validator_group", "Run a validator: a node with a vote."),
             Verb("genesis", f"{_CLI}.genesis:genesis_group", "Make a chain's genesis file, or look at one."),
             Verb("up", f"{_CLI}.up.command:up_command", "Run a whole network on this machine."),
         ),

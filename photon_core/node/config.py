@@ -79,6 +79,13 @@ def write_config(home: Path, table: str, settings: Any, plugins: tuple[str, ...]
     write_atomically(home / CONFIG_FILE, tomli_w.dumps(body).encode(), mode=0o644)
 
 
+def write_peers(home: Path, peers: tuple[str, ...]) -> None:
+    """Other peers in the table `[node]`; the rest of `config.toml` stays, but for comments and layout."""
+    body = read_config(home)
+    body.setdefault("node", {})["peers"] = list(peers)
+    write_atomically(home / CONFIG_FILE, tomli_w.dumps(body).encode(), mode=0o644)
+
+
 def parse_peer(text: str) -> tuple[NodeKey, str]:
     """`<64 hex digits>@<address>`."""
     key, at, address = text.partition("@")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,6 +118,11 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
+    joined = subprocess.run(
+        [*PHOTON, "validator", "join", str(genesis), "--home", str(validator.home)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert joined.returncode == 0, joined.stdout
     follower = Folder(tmp_path / "follower", passphrase, "node")
     follower.init(
         "--genesis", str(genesis), "--listen", "/ip4/127.0.0.1/tcp/0",
@@ -157,7 +163,7 @@ async def test_kill_9_at_random_moments_loses_nothing_that_was_acknowledged(pair
     acknowledged: dict[Hash, int] = {}
     alone = ("--plugin", "transport_memory")  # starts in a third of the time; links come at the end
     listen = pair.validator.listen("memory:1")
-    pair.validator.start("--genesis", str(pair.genesis), *alone)
+    pair.validator.start(*alone)
     for _ in range(KILLS):
         await under_load(pair.validator, identity, acknowledged, chance.uniform(0.01, 0.6))
         pair.validator.start(*alone)
@@ -208,10 +214,7 @@ def refused(folder: Folder, *arguments: str) -> tuple[int, dict[str, str]]:
 
 @pytest.mark.slow
 def test_a_start_that_cannot_be_says_why(pair: Pair, tmp_path: Path) -> None:
-    code, error = refused(pair.validator)
-    assert (code, error["code"]) == (2, "no-genesis")
-
-    pair.validator.start("--genesis", str(pair.genesis))
+    pair.validator.start()
     code, error = refused(pair.validator)
     assert (code, error["code"]) == (1, "folder-in-use")
     assert str(pair.validator.info["pid"]) in error["found"]
@@ -233,7 +236,12 @@ def test_a_start_that_cannot_be_says_why(pair: Pair, tmp_path: Path) -> None:
     assert "nonsense" in json.dumps(error)
 
     stranger = Folder(tmp_path / "stranger", pair.validator.passphrase, "validator")
-    stranger.init("--genesis", str(pair.genesis), "--listen", "/ip4/127.0.0.1/tcp/0")
+    stranger.init("--listen", "/ip4/127.0.0.1/tcp/0")
+    code, error = refused(stranger)
+    assert (code, error["code"]) == (2, "no-genesis")
+    assert "photon validator join" in error["remedy"]
+
+    shutil.copy(pair.genesis, stranger.home / "genesis.toml")
     code, error = refused(stranger)
     assert (code, error["code"]) == (1, "not-a-validator")
     assert error["found"] in stranger.facts["consensus_key"]
@@ -254,7 +262,7 @@ def test_a_start_that_cannot_be_says_why(pair: Pair, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_ends_the_node_with_a_reason_and_the_next_start_goes_on(pair: Pair) -> None:
-    pair.validator.start("--genesis", str(pair.genesis))
+    pair.validator.start()
     pair.validator.stop(signal.SIGTERM)
     limited = subprocess.run(
         [sys.executable, "-c", LIMITED, str(pair.validator.home), str(pair.validator.passphrase)],
