@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api import codec, fields
 from photon_core.api.consensus import Slot
@@ -37,13 +37,25 @@ class SignedSlot:
 @frozen(kw_only=True)
 class Standing:
     """`mark`: a certificate of this height was seen. `abstains_until`: nothing is signed up to this height, since the
-    memory does not know what was signed there.
+    memory does not know what was signed there. `doubts_until`: signatures that this memory does not know may exist up
+    to this height, and that is no news.
     """
 
     key: ConsensusKey = fields.blob(32)
-    mark: int = fields.uint()
-    round_floor: int = fields.uint()
-    abstains_until: int = fields.uint()
+    mark: int = fields.uint(default=0)
+    round_floor: int = fields.uint(default=0)
+    abstains_until: int = fields.uint(default=0)
+    doubts_until: int = fields.uint(default=0)
+
+    def raised_to(self, other: Standing) -> Standing:
+        """The higher of each: none is ever lowered."""
+        return Standing(
+            key=self.key,
+            mark=max(self.mark, other.mark),
+            round_floor=max(self.round_floor, other.round_floor),
+            abstains_until=max(self.abstains_until, other.abstains_until),
+            doubts_until=max(self.doubts_until, other.doubts_until),
+        )
 
 
 Record = SignedSlot | Standing
@@ -65,20 +77,25 @@ def decode_entry(raw: bytes) -> Record:
 def decode_memory(records: Sequence[bytes], key: ConsensusKey) -> tuple[dict[Slot, Hash], Standing]:
     """Slots and standing out of all that was kept, oldest first. CodecError when it is no memory of `key`."""
     signed: dict[Slot, Hash] = {}
-    mark = round_floor = abstains_until = 0
+    known = Standing(key=key)
     for raw in records:
         match decode_entry(raw):
             case SignedSlot() as one:
                 signed[one.slot] = one.digest
-                round_floor = max(round_floor, one.round_floor)
+                known = evolve(known, round_floor=max(known.round_floor, one.round_floor))
             case Standing() as standing:
                 if standing.key != key:
                     raise CodecError("signer", f"the memory of {key.hex()[:16]}", f"that of {standing.key.hex()[:16]}")
-                mark = max(mark, standing.mark)
-                round_floor = max(round_floor, standing.round_floor)
-                abstains_until = max(abstains_until, standing.abstains_until)
-    above = {slot: found for slot, found in signed.items() if slot[0] > mark}
-    return above, Standing(key=key, mark=mark, round_floor=round_floor, abstains_until=abstains_until)
+                known = known.raised_to(standing)
+    return {slot: found for slot, found in signed.items() if slot[0] > known.mark}, known
+
+
+def kept_until(records: Sequence[Record]) -> int:
+    """The height to append these with: a standing must outlive the mark that it tells of."""
+    return max(
+        record.slot[0] if isinstance(record, SignedSlot) else max(record.mark, record.doubts_until) + 1
+        for record in records
+    )
 
 
 class SlotMemory(Protocol):

@@ -7,9 +7,9 @@ slot → digest of what it signed there and never signs two things for one slot,
 often the node restarts: the memory is synced to disk before a signature leaves. Asked again for the same thing it
 answers the same. Three bounds besides, each of which only ever rises:
 
-- the mark: a certificate for a height proves that nothing at or below it can matter any more, so such slots are refused
-  and forgotten. Only a verified certificate may raise it. Losing it in a crash does no harm, since the slots are still
-  there; so it reaches the disk with some later signature.
+- the mark: a certificate for a height proves that nothing at or below it can matter any more, so such slots are
+  forgotten, and not signed. Only a verified certificate may raise it. Losing it in a crash does no harm, since the
+  slots are still there; so it reaches the disk with some later signature.
 - the round floor: a validator that has joined a new round has promised to sign nothing of a lower one, at any height.
   It is persisted in one append with the slot that promises it.
 - the abstention: a memory that is known to be old does not know what was signed up to some height, and so nothing is.
@@ -24,7 +24,7 @@ that core and engines never share one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,7 @@ from .memory import (
     Standing,
     decode_memory,
     encode_entry,
+    kept_until,
 )
 from .store import damaged, open_signer_store
 
@@ -63,12 +64,13 @@ _DIGEST_DOMAIN: Final = "photon/signed/1"
 
 
 class SlotTaken(PhotonError):
-    """It would contradict what was signed or promised: never, whatever happens."""
+    """It would contradict what was signed or promised. Never, whatever happens."""
 
 
 @define(kw_only=True, eq=False)
 class Abstaining(PhotonError):
-    """Nothing is wrong with what was asked; the signer is in doubt of its own memory and stays silent for now.
+    """Nothing is known to be wrong with what was asked, and it is not signed: the signer is in doubt of its memory, or
+    the height is final and it no longer matters.
 
     `until_height` is the last height that this holds for; 0 when it is not a matter of heights.
     """
@@ -113,7 +115,7 @@ class Signer:
         self._memory = memory
         self._turn = threading.Lock()
         self._signed, self._standing = decode_memory(memory.read_all(), key.public)
-        self._opened_mark = self._written_mark = self._mark_wanted = self._standing.mark
+        self._written_mark = self._mark_wanted = self._standing.mark
         self._gate_open = False
 
     @classmethod
@@ -138,6 +140,11 @@ class Signer:
     def abstains_until(self) -> int:
         """Nothing new is signed up to this height; 0 for a memory that is whole."""
         return self._standing.abstains_until
+
+    @property
+    def doubts_until(self) -> int:
+        """Up to here, a signature that this memory does not know tells nothing new."""
+        return self._standing.doubts_until
 
     @property
     def is_open(self) -> bool:
@@ -208,7 +215,7 @@ class Signer:
         if found is not None:
             return _taken("slot-taken", f"slot {slot} was signed before, and for something else", found, wanted)
         if slot[0] <= standing.mark:
-            return _taken("height-final", f"slot {slot} is not above height {standing.mark}, which is final")
+            return _abstaining(slot, "its height is final already", standing.mark)
         if slot[0] <= standing.abstains_until:
             return _abstaining(slot, "this signer's store is older than what it has signed", standing.abstains_until)
         if slot[1] == ENGINE and slot[2] < floor:
@@ -226,18 +233,27 @@ class Signer:
     def holds(self, slot: Slot, wanted: Hash) -> bool:
         """For the start-up rule: whether this memory knows, or need not know, that `wanted` was signed in `slot`."""
         with self._turn:
-            return slot[0] <= self._opened_mark or self._signed.get(slot) == wanted
+            return slot[0] <= self._standing.mark or self._signed.get(slot) == wanted
 
-    def abstain(self, until_height: int, round_floor: int) -> None:
-        """For the start-up rule: on disk when it returns. Both only ever rise."""
+    def learn(self, signed: Mapping[Slot, Hash], *, abstains_until: int = 0, round_floor: int = 0) -> None:
+        """For the start-up rule: `signed` was found to be signed by this key. On disk when it returns.
+
+        What this memory has in one of these slots stays: the key is in use at two places, and no record mends that.
+        """
         with self._turn:
-            standing = evolve(
-                self._standing,
-                abstains_until=max(until_height, self._standing.abstains_until),
-                round_floor=max(round_floor, self._standing.round_floor),
+            standing = self._standing.raised_to(
+                Standing(
+                    key=self.public,
+                    round_floor=round_floor,
+                    abstains_until=abstains_until,
+                    doubts_until=abstains_until,
+                )
             )
-            if standing != self._standing:
-                self._write([standing], standing)
+            news = {slot: found for slot, found in signed.items() if slot not in self._signed}
+            if news or standing != self._standing:
+                slots = [SignedSlot(slot=s, digest=d, round_floor=standing.round_floor) for s, d in news.items()]
+                self._write([standing, *slots], standing)
+                self._signed.update(news)
 
     def _move_mark(self) -> None:
         mark = self._mark_wanted
@@ -251,17 +267,11 @@ class Signer:
         forgets = standing.mark - self._written_mark >= FORGET_EVERY_HEIGHTS
         if forgets:
             records = [standing, *records]
-        heights = [record.slot[0] if isinstance(record, SignedSlot) else _kept_until(record) for record in records]
-        self._memory.append([encode_entry(record) for record in records], max(heights))
+        self._memory.append([encode_entry(record) for record in records], kept_until(records))
         self._standing = standing
         if forgets:
             self._written_mark = standing.mark
             self._memory.forget(standing.mark + 1)
-
-
-def _kept_until(standing: Standing) -> int:
-    """The height that a standing is forgotten with: a later one is written before."""
-    return max(standing.mark, standing.abstains_until) + 1
 
 
 def _taken(code: str, what: str, found: Hash | None = None, wanted: Hash | None = None) -> SlotTaken:

@@ -11,6 +11,7 @@ start-up rule's to find out, which asks the other validators.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain.files import write_atomically
 from photon_core.chain.keys import KeyPurpose, SigningKey
 
-from .memory import LogMemory, Standing, encode_entry
+from .memory import LogMemory, Record, SignedSlot, Standing, encode_entry, kept_until
 
 SIGNER_FOLDER: Final = "signer"
 """Below a validator's home."""
@@ -42,16 +43,14 @@ class Identity:
     chain_id: bytes = b""
 
 
-def make_signer_store(folder: Path, key: SigningKey, *, abstains_until: int = 0) -> None:
-    """A new store for a new key, or, with `abstains_until`, one that stays silent up to that height.
-
-    PhotonError when there is one already.
-    """
+def make_signer_store(folder: Path, key: SigningKey) -> None:
+    """The store of a new key, which has signed nothing. PhotonError when there is a store already."""
     _require_consensus_key(key, folder)
-    make_store_of(folder, key.public, abstains_until=abstains_until)
+    write_store(folder, Standing(key=key.public))
 
 
-def make_store_of(folder: Path, key: ConsensusKey, *, abstains_until: int) -> None:
+def write_store(folder: Path, standing: Standing, slots: Sequence[SignedSlot] = (), chain_id: bytes = b"") -> None:
+    """A store that begins with this. PhotonError when there is one already."""
     if (folder / IDENTITY_FILE).exists():
         raise PhotonError(
             code="exists",
@@ -61,9 +60,9 @@ def make_store_of(folder: Path, key: ConsensusKey, *, abstains_until: int) -> No
         )
     memory = LogMemory(folder)
     try:
-        standing = Standing(key=key, mark=0, round_floor=0, abstains_until=abstains_until)
-        memory.append([encode_entry(standing)], abstains_until)
-        _write_identity(folder, Identity(key=key))  # last: what a crash interrupted is no store
+        records: list[Record] = [standing, *slots]
+        memory.append([encode_entry(record) for record in records], kept_until(records))
+        _write_identity(folder, Identity(key=standing.key, chain_id=chain_id))  # last: until then it is no store
     finally:
         memory.close()
 
