@@ -78,6 +78,7 @@ class PbftEngine:
         self._started = False
         self._view_recorded_at = 0
         self._was_stopped = False
+        self._accused_view = 0
         self._signing = signing = Signing(replica)
         self._ordering = ordering = Ordering(replica, signing, self._suspect)
         self._proposing = Proposing(replica, ordering)
@@ -219,8 +220,21 @@ class PbftEngine:
         awaited = message.view == replica.view and replica.mode is Mode.PENDING
         if message.view > replica.view or awaited:
             self._enter(message, False)
+        elif message.view < replica.view:
+            replica.ignore(Reason.OLD_VIEW, sender)
         else:
-            replica.ignore(Reason.DUPLICATE if message.view == replica.view else Reason.OLD_VIEW, sender)
+            self._compare(message)
+            replica.ignore(Reason.DUPLICATE, sender)
+
+    def _compare(self, message: NewView) -> None:
+        """A leader has one NEW-VIEW per view and starting height: a second one with other contents is evidence, once."""
+        replica = self._replica
+        if replica.new_view is None or self._accused_view == message.view:
+            return
+        first, second = self._inspector.new_view_claim(replica.new_view), self._inspector.new_view_claim(message)
+        if first.slot == second.slot and first.message != second.message:
+            self._accused_view = message.view
+            replica.emit(api.Evidence(first=first, second=second))
 
     def _enter(self, message: NewView, leads: bool) -> None:
         self._entering.begin(message, leads=leads)

@@ -62,6 +62,15 @@ class Inspector:
             messages.change_slot(change.statement),
         )
 
+    def new_view_claim(self, message: NewView) -> Claim:
+        start = proven_final_height([change.statement for change in message.changes]) + 1
+        return Claim(
+            self._members.keys[self._members.primary(message.view, start)],
+            messages.new_view_statement(self._chain_id, message.view, start, message.changes),
+            message.signature,
+            messages.slot_of(start, message.view, Phase.NEW_VIEW),
+        )
+
     # --- per message -------------------------------------------------------------------------------------------------
 
     def _pre_prepare(self, message: PrePrepare) -> Iterator[Claim]:
@@ -70,6 +79,7 @@ class Inspector:
         ids = message.transaction_ids
         _require(ids is None or len(ids) % ID_BYTES == 0, "transaction ids that are not 32 bytes each")
         primary = self._members.primary(message.view, header.height)
+        _require(header.proposer == self._members.keys[primary], "a PRE-PREPARE of a block that another proposes")
         yield self._block_claim(
             primary, Phase.PREPARE, message.view, header.height, block_hash(header), message.signature
         )
@@ -95,12 +105,7 @@ class Inspector:
         leader = self._members.primary(message.view, carried.start)
         for change in message.changes:
             yield self.change_claim(change)
-        yield Claim(
-            self._key(leader),
-            messages.new_view_statement(self._chain_id, message.view, carried.start, message.changes),
-            message.signature,
-            messages.slot_of(carried.start, message.view, Phase.NEW_VIEW),
-        )
+        yield self.new_view_claim(message)
         for proof, signature in zip(carried.carried, message.votes, strict=True):
             header = proof.header
             yield self._block_claim(leader, Phase.PREPARE, message.view, header.height, block_hash(header), signature)

@@ -128,7 +128,11 @@ class Ordering:
         self.advance()
 
     def _judge(self, log: HeightLog, candidate: Candidate) -> None:
-        """Its parent is accepted by now, so core can say whether it fits."""
+        """Its parent is accepted by now, so core can say whether it fits. Only with its content: until then core may
+        tell by `Validated`, unasked, that the content cannot be right.
+        """
+        if not candidate.content:
+            return
         if candidate.validity is Validity.UNKNOWN:
             candidate.validity = Validity.ASKED
             self._ask(candidate, with_clock=not candidate.carried)
@@ -150,13 +154,11 @@ class Ordering:
 
     def validated(self, block_hash: Hash, reason: str) -> None:
         questions = self._judging.get(block_hash)
+        with_clock = questions.popleft() if questions else False
         if not questions:
-            return
-        with_clock = questions.popleft()
-        if not questions:
-            del self._judging[block_hash]
+            self._judging.pop(block_hash, None)
         for candidate in self._named(block_hash):
-            if candidate.validity is Validity.ASKED:
+            if candidate.validity is Validity.ASKED or (reason and not candidate.content):
                 self._judged(candidate, reason, with_clock=with_clock)
         self.advance()
 

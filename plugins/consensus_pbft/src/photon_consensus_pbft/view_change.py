@@ -92,6 +92,7 @@ class ViewChanging:
         replica.changes_since_final += 1
         replica.cancel_timer(Timer.PROGRESS)
         self.draft = None
+        self._keep_from(view)
         self.renew()
         self._evaluate()
 
@@ -266,7 +267,10 @@ class ViewChanging:
 
     def entered(self) -> None:
         """A view is active, or about to be: only what leads beyond it is kept."""
-        view = self.replica.view
-        self._changes = {i: m for i, m in sorted(self._changes.items()) if m.change.statement.view > view}
+        self._keep_from(self.replica.view + 1)
         self.own, self.draft = None, None
         self._evaluate()
+
+    def _keep_from(self, view: int) -> None:
+        """VIEW-CHANGEs for lower views count for nothing any more."""
+        self._changes = {i: m for i, m in sorted(self._changes.items()) if m.change.statement.view >= view}
