@@ -15,6 +15,7 @@ from photon_core.api import bech32m, codec
 from photon_core.api.fields import to_json
 from photon_core.api.finality import block_hash
 from photon_core.chain.genesis import genesis_to_toml
+from photon_core.cli.cards import card_to_toml, peers_to_toml
 from photon_core.exchange.events import EVENT
 from photon_core.exchange.messages import MESSAGE
 from photon_core.node import config, gossip, views
@@ -73,6 +74,8 @@ def _written(table: str, settings: Any, plugins: tuple[str, ...] = ()) -> str:
 def _files() -> Iterator[tuple[str, Example]]:
     peer = f"{values.NODE.public.hex()}@/ip4/192.0.2.1/tcp/4290"
     yield "genesis", ("toml", genesis_to_toml(values.GENESIS).strip())
+    yield "card", ("toml", card_to_toml(values.CARD).strip())
+    yield "peers", ("toml", peers_to_toml([values.CARD], values.CHAIN).strip())
     yield "node-config", ("toml", _written("node", config.NodeSettings(peers=(peer,))))
     provider = ProviderSettings(
         provider=bech32m.encode_address(values.PAYEE.address),

@@ -21,6 +21,7 @@ from photon_core.chain.certificates import sign_statement
 from photon_core.chain.genesis import GenesisValidator, chain_id, genesis_header
 from photon_core.chain.keys import KeyPurpose, SigningKey, from_seed
 from photon_core.chain.transactions import build_transaction, decode_transaction
+from photon_core.cli.cards import ValidatorCard
 from photon_core.cli.network import new_genesis
 from photon_core.exchange import events, messages, records
 from photon_core.exchange.events import Outcome, Receipt
@@ -58,6 +59,13 @@ GENESIS = new_genesis(
     development=True,
 )
 CHAIN = chain_id(GENESIS)
+CARD = ValidatorCard(
+    name="alice",
+    consensus_key=CONSENSUS.public,
+    node_key=NODE.public,
+    payee=FRIEND.address,
+    addresses=("/ip4/192.0.2.1/tcp/4290",),
+)
 
 # --- what is deployed ------------------------------------------------------------------------------------------------
 

@@ -52,9 +52,12 @@ class PeersFile:
     peers: tuple[str, ...]
 
 
+def card_to_toml(card: ValidatorCard) -> str:
+    return f"# A validator's public card, for `photon genesis create --validator`.\n{tomli_w.dumps(to_json(card))}"
+
+
 def write_card(card: ValidatorCard, file: Path) -> None:
-    text = f"# A validator's public card, for `photon genesis create --validator`.\n{tomli_w.dumps(to_json(card))}"
-    write_atomically(file, text.encode(), mode=0o644)
+    write_atomically(file, card_to_toml(card).encode(), mode=0o644)
 
 
 def read_card(file: Path) -> ValidatorCard:
@@ -88,10 +91,13 @@ def peers_file_of(genesis: Path) -> Path:
     return genesis.with_name(f"{genesis.stem}.peers.toml")
 
 
-def write_peers(cards: Sequence[ValidatorCard], chain: Hash, file: Path) -> None:
+def peers_to_toml(cards: Sequence[ValidatorCard], chain: Hash) -> str:
     peers = [f"{card.node_key.hex()}@{address}" for card in cards for address in card.addresses]
-    text = f"# Where the validators of chain {chain.hex()} are reached.\n{tomli_w.dumps({'peers': peers})}"
-    write_atomically(file, text.encode(), mode=0o644)
+    return f"# Where the validators of chain {chain.hex()} are reached.\n{tomli_w.dumps({'peers': peers})}"
+
+
+def write_peers(cards: Sequence[ValidatorCard], chain: Hash, file: Path) -> None:
+    write_atomically(file, peers_to_toml(cards, chain).encode(), mode=0o644)
 
 
 def read_peers(file: Path) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from photon_core.chain.genesis import Genesis, GenesisAccount, GenesisValidator, Rule
 
 UPTN_PER_PTN = 1_000_000
+SOLO = "solo"
+"""The consensus of one validator: its chain survives crashes, not lies, which genesis has to allow."""
 
 
 def new_genesis(
@@ -41,7 +43,7 @@ def new_genesis(
     base = development_parameters() if development else Parameters()
     values = dict(exchange_genesis.genesis_parameters(base))
     values.update(_parameter(text, values) for text in parameters)
-    allow = [CRASH_ONLY] if consensus == "solo" else []
+    allow = [CRASH_ONLY] if consensus == SOLO else []
     if development:
         allow.append(exchange_genesis.DEVELOPMENT)
     try:

@@ -20,6 +20,7 @@ from photon_core.chain.certificates import verify_certificate
 from photon_core.chain.genesis import chain_id, genesis_from_toml, genesis_to_toml
 from photon_core.chain.keys import KeyPurpose
 from photon_core.chain.keystore import Keystore
+from photon_core.cli import cards
 from photon_core.exchange import records
 from photon_core.exchange.events import EVENT, EVENTS, Receipt
 from photon_core.exchange.messages import MESSAGE, MESSAGES
@@ -131,6 +132,8 @@ for _room, _module in (("state", records), ("call", methods)):
 
 OWN_TEST = {
     "genesis",
+    "card",
+    "peers",
     "node-config",
     "provider-config",
     "keystore",
@@ -170,6 +173,16 @@ def test_answers_with_a_form_of_their_own() -> None:
 
 def test_genesis_is_written_as_it_is_read() -> None:
     assert genesis_to_toml(GENESIS).strip() == EXAMPLES["genesis"]
+
+
+def test_a_card_and_the_peers_are_written_as_they_are_read(tmp_path: Path) -> None:
+    for name in ("card", "peers"):
+        (tmp_path / name).write_text(EXAMPLES[name])
+    card = cards.read_card(tmp_path / "card")
+    assert cards.card_to_toml(card).strip() == EXAMPLES["card"]
+    assert card.in_genesis in GENESIS.validators
+    assert cards.read_peers(tmp_path / "peers") == (f"{card.node_key.hex()}@{card.addresses[0]}",)
+    assert cards.peers_to_toml([card], CHAIN).strip() == EXAMPLES["peers"]
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ import trio
 from photon_core.api.transport import Transport, TransportContext
 from photon_core.chain.keys import SigningKey
 from photon_core.chain.keystore import Keystore
-from photon_core.cli.up.blueprint import open_blueprint
+from photon_core.cli.up.blueprint import read_blueprint
 from photon_core.cli.up.layout import NetworkFolder
 from photon_core.cli.up.ledger import read_balances
 from photon_core.exchange.records import DeploymentState
 from photon_core.node.client import NodeClient, NodeUnreachable
 from photon_core.peers.methods import Endpoint
 from photon_core.plugins import PluginManager, choose
-from photon_core.plugins.selection import DEFAULTS, Choice
+from photon_core.plugins.selection import DEFAULTS
 from photon_core.tenant.client import Tenant, open_tenant
 
 ROOT = Path(__file__).parents[2]
@@ -229,7 +229,7 @@ async def get(endpoint: Endpoint, path: str = "/") -> httpx.Response:
 
 async def all_money_is_there(network: Network, tenant: Tenant, deployments: list[int]) -> None:
     """Closes them, and compares what everybody has then with what genesis made: to the uptn."""
-    blueprint = await open_blueprint(NetworkFolder(network.folder), Choice(), ())
+    blueprint = read_blueprint(NetworkFolder(network.folder))
     for deployment in deployments:
         await tenant.close(deployment)
     closed = DeploymentState.CLOSED

@@ -60,8 +60,8 @@ async def test_validator_and_node_go_on_where_they_were(new_network: Callable[..
         before = await node.block()
         assert before is not None
 
-        network.kill("validator")
-        network.start_again("validator")
+        network.kill("validator-1")
+        network.start_again("validator-1")
 
         after = await node.block(before.header.height)
         assert after is not None
@@ -71,7 +71,7 @@ async def test_validator_and_node_go_on_where_they_were(new_network: Callable[..
         network.kill("node")
         network.start_again("node")
 
-        async with NodeClient(network.document["members"]["validator"]["api"]) as validator:
+        async with NodeClient(network.document["members"]["validator-1"]["api"]) as validator:
             newest = (await validator.status()).height
             await eventually(node.status, lambda status: status.height >= newest)
         await answers(tenant, first)

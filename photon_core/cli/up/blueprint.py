@@ -22,7 +22,7 @@ from photon_core.chain.genesis import Genesis, GenesisValidator, load_genesis, s
 from photon_core.chain.keys import KeyPurpose, SigningKey
 from photon_core.chain.keystore import Cost, KeyInfo, Keystore
 from photon_core.cli.network import new_genesis
-from photon_core.cli.up.layout import MEMBERS, TENANT_KEY, Member, NetworkFolder, Role
+from photon_core.cli.up.layout import TENANT_KEY, Member, NetworkFolder, Role, members_with
 from photon_core.node.config import GENESIS_FILE
 from photon_core.node.signer import SIGNER_FOLDER, make_signer_store
 from photon_core.plugins.selection import Choice
@@ -46,6 +46,7 @@ class Blueprint:
     """`keys` are the readable parts, by (member's name, key's name); secrets are unlocked when somebody signs."""
 
     folder: NetworkFolder
+    members: tuple[Member, ...]
     genesis: Genesis
     passphrase: str
     keys: dict[tuple[str, str], KeyInfo]
@@ -59,7 +60,7 @@ class Blueprint:
         """A provider's name on chain is its payee's address at registration."""
         return {
             member.name: encode_address(self.keys[member.name, "payee"].address)
-            for member in MEMBERS
+            for member in self.members
             if member.role is Role.PROVIDER
         }
 
@@ -68,7 +69,9 @@ class Blueprint:
         return await trio.to_thread.run_sync(keystore.unlock, key, self.passphrase)
 
 
-async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequence[str]) -> Blueprint:
+async def open_blueprint(
+    folder: NetworkFolder, validators: int, choice: Choice, parameters: Sequence[str]
+) -> Blueprint:
     """That of the folder; made if there is none. UsageError when the folder holds something else."""
     if folder.genesis.exists():
         if parameters:
@@ -78,12 +81,13 @@ async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequ
                 what="a chain's parameters are set when it begins",
                 remedy="Leave --parameter out, or name a new folder.",
             )
-        return _read(folder)
-    for member in MEMBERS:
-        shutil.rmtree(folder.home(member), ignore_errors=True)
+        return read_blueprint(folder)
+    for half_made in folder.members:
+        shutil.rmtree(folder.home(half_made), ignore_errors=True)
+    members = members_with(validators)
     write_atomically(folder.passphrase, f"{secrets.token_urlsafe(24)}\n".encode())
-    await _make_keys(folder, folder.passphrase.read_text().strip())
-    made = _read_keys(folder)
+    await _make_keys(folder, members, folder.passphrase.read_text().strip())
+    made = _read_keys(folder, members)
     genesis = new_genesis(
         name=f"up-{secrets.token_hex(4)}",
         time_ms=time.time_ns() // 1_000_000,
@@ -94,7 +98,7 @@ async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequ
                 power=1,
                 payee=made[m.name, "payee"].address,
             )
-            for m in MEMBERS
+            for m in members
             if m.role is Role.VALIDATOR
         ],
         accounts=[
@@ -105,17 +109,17 @@ async def open_blueprint(folder: NetworkFolder, choice: Choice, parameters: Sequ
         parameters=parameters,
         development=True,
     )
-    for member in MEMBERS:
+    for member in members:
         if member.role in (Role.VALIDATOR, Role.NODE):
             save_genesis(genesis, folder.home(member) / GENESIS_FILE)
     save_genesis(genesis, folder.genesis)
-    return _read(folder)
+    return read_blueprint(folder)
 
 
-async def _make_keys(folder: NetworkFolder, passphrase: str) -> None:
+async def _make_keys(folder: NetworkFolder, members: Sequence[Member], passphrase: str) -> None:
     """Side by side: each takes 40 ms of a core on purpose."""
     async with trio.open_nursery() as nursery:
-        for member in MEMBERS:
+        for member in members:
             for name, purpose in _KEYS[member.role]:
                 make = partial(_make_key, folder.home(member), name, purpose, passphrase)
                 nursery.start_soon(trio.to_thread.run_sync, make)
@@ -127,18 +131,21 @@ def _make_key(home: Path, name: str, purpose: KeyPurpose, passphrase: str) -> No
         make_signer_store(home / SIGNER_FOLDER, key)
 
 
-def _read(folder: NetworkFolder) -> Blueprint:
+def read_blueprint(folder: NetworkFolder) -> Blueprint:
+    """Of a network that was made."""
+    members = folder.members
     return Blueprint(
         folder=folder,
+        members=members,
         genesis=load_genesis(folder.genesis),
         passphrase=folder.passphrase.read_text().strip(),
-        keys=_read_keys(folder),
+        keys=_read_keys(folder, members),
     )
 
 
-def _read_keys(folder: NetworkFolder) -> dict[tuple[str, str], KeyInfo]:
+def _read_keys(folder: NetworkFolder, members: Sequence[Member]) -> dict[tuple[str, str], KeyInfo]:
     return {
         (member.name, name): Keystore(folder.home(member) / "keys").show(name)
-        for member in MEMBERS
+        for member in members
         for name, _ in _KEYS[member.role]
     }

@@ -10,6 +10,7 @@ import click
 
 from photon_core.api.errors import UsageError
 from photon_core.cli.frame import Facts, Session, Table, pass_session
+from photon_core.cli.up.layout import VALIDATORS_DEFAULT, VALIDATORS_MAX, NetworkFolder, members_with
 
 if TYPE_CHECKING:
     from photon_core.api.errors import PhotonError
@@ -44,6 +45,11 @@ IMPORTED_ONCE = (
     help="Deploy FILE, show each step until its answer, close, show the money, stop.",
 )
 @click.option(
+    "--validators",
+    type=click.IntRange(1, VALIDATORS_MAX),
+    help=f"How many validators a new network has.  [default: {VALIDATORS_DEFAULT}, or 1 with consensus_solo]",
+)
+@click.option(
     "--parameter",
     "parameters",
     multiple=True,
@@ -51,8 +57,10 @@ IMPORTED_ONCE = (
     help="Another value for one of the chain's parameters (repeatable; only for a new network).",
 )
 @pass_session
-def up_command(session: Session, data: Path | None, demo: Path | None, parameters: tuple[str, ...]) -> None:
-    """Run a whole network on this machine: a validator, a node, two providers, a keeper, and a tenant with money.
+def up_command(
+    session: Session, data: Path | None, demo: Path | None, validators: int | None, parameters: tuple[str, ...]
+) -> None:
+    """Run a whole network on this machine: validators, a node, two providers, a keeper, and a tenant with money.
 
     Workloads are processes of this machine, unless --plugin names another runtime. Everything stops with Ctrl-C. Other
     terminals use it with --network DIR or PHOTON_NETWORK; several networks at once do not meet.
@@ -65,7 +73,6 @@ def up_command(session: Session, data: Path | None, demo: Path | None, parameter
     import trio
 
     from photon_core.cli.up.children import fork_children
-    from photon_core.cli.up.layout import MEMBERS
     from photon_core.plugins.selection import DEVELOPMENT_DEFAULTS
 
     plan = _plan(demo) if demo is not None else None
@@ -73,9 +80,10 @@ def up_command(session: Session, data: Path | None, demo: Path | None, parameter
         _require_folder(data)
     config = _kept_plugins(data)
     choice = session.choice(defaults=DEVELOPMENT_DEFAULTS, config=config, where=str(data) if config else "")
+    count = how_many(validators, data, choice)
     _import_once(choice)
-    children = fork_children([member.name for member in MEMBERS])
-    trio.run(_main, session, children, choice, data.absolute() if data else None, parameters, plan)
+    children = fork_children([member.name for member in members_with(count)])
+    trio.run(_main, session, children, count, choice, data.absolute() if data else None, parameters, plan)
 
 
 def _plan(file: Path) -> Plan:
@@ -100,13 +108,40 @@ def _require_folder(data: Path) -> None:
 
 def _kept_plugins(data: Path | None) -> dict[str, object] | None:
     """A network that is started again uses the plugins that it had, unless others are named."""
-    from photon_core.cli.up.layout import MEMBERS, NetworkFolder
     from photon_core.node.config import CONFIG_FILE, read_config
 
     if data is None:
         return None
-    home = NetworkFolder(data).home(MEMBERS[0])
+    home = data / "node"
     return {"plugins": read_config(home).get("plugins", [])} if (home / CONFIG_FILE).exists() else None
+
+
+def how_many(asked: int | None, data: Path | None, choice: Choice) -> int:
+    """How many validators there are, or are to be made. UsageError for a number that cannot be."""
+    from photon_core.cli.network import SOLO
+
+    folder = NetworkFolder(data) if data is not None else None
+    if folder is not None and folder.genesis.exists():
+        if asked not in {None, folder.validators}:
+            raise UsageError(
+                code="validators-fixed",
+                where=str(folder.genesis),
+                what="a chain's validators are named when it begins",
+                expected=f"--validators {folder.validators}",
+                found=f"--validators {asked}",
+                remedy="Leave --validators out, or name a new folder.",
+            )
+        return folder.validators
+    alone = choice.one("consensus").name == SOLO
+    if alone and (asked or 1) > 1:
+        raise UsageError(
+            code="bad-option",
+            where="--validators",
+            what=f"consensus_{SOLO} is for one validator",
+            found=str(asked),
+            remedy="Leave --validators out, or choose another consensus plugin.",
+        )
+    return asked or (1 if alone else VALIDATORS_DEFAULT)
 
 
 def _import_once(choice: Choice) -> None:
@@ -127,6 +162,7 @@ def _import_once(choice: Choice) -> None:
 async def _main(
     session: Session,
     children: list[Child],
+    validators: int,
     choice: Choice,
     data: Path | None,
     parameters: tuple[str, ...],
@@ -138,13 +174,14 @@ async def _main(
     from photon_core.cli.up.network import open_network
 
     started_s = trio.current_time()
-    session.progress("starting a validator, a node, two providers and a keeper")
+    chain = "a validator" if validators == 1 else f"{validators} validators"
+    session.progress(f"starting {chain}, a node, two providers and a keeper")
     results: list[DemoResult] = []
     deaths: list[PhotonError] = []
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on, signals, nursery.cancel_scope)
-            async with open_network(data, children, choice, parameters, session.progress) as network:
+            async with open_network(data, validators, children, choice, parameters, session.progress) as network:
                 session.progress(f"ready after {trio.current_time() - started_s:.1f} s")
                 deaths = network.members.deaths
                 if plan is None:
@@ -189,7 +226,10 @@ def _welcome(network: Network) -> list[str | Facts | Table]:
                 ("tenant", document["homes"]["tenant"]),
             ]
         ),
-        Table(("member", "pid", "log"), [(name, each["pid"], each["log"]) for name, each in members.items()]),
+        Table(
+            ("member", "pid", "api", "log"),
+            [(name, each["pid"], each.get("api", ""), each["log"]) for name, each in members.items()],
+        ),
         "\n".join(
             (
                 "In another terminal:",

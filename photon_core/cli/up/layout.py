@@ -4,7 +4,7 @@ DIR/network.json        how to use it: written when it is ready, gone when it st
 DIR/genesis.toml        what the chain begins with
 DIR/ports.json          which ports the members had last time; they are kept if they are still free
 DIR/passphrase          of every key in here, made by chance, 0600
-DIR/validator, node, provider-1, provider-2
+DIR/validator-1 …, node, provider-1, provider-2
 the members' own folders, as `photon validator init` and so on make them
 DIR/tenant              the home of a tenant with money, and of its keeper
 DIR/logs/NAME.log       what a member says
@@ -38,8 +38,11 @@ class Member:
     prices: dict[str, int] = field(factory=dict)
 
 
-MEMBERS = (
-    Member(name="validator", role=Role.VALIDATOR),
+VALIDATORS_DEFAULT = 4
+"""The fewest of which one may fail."""
+VALIDATORS_MAX = 16
+"""Each verifies every transaction, and all of them share this machine."""
+_OTHERS = (
     Member(name="node", role=Role.NODE),
     Member(
         name="provider-1",
@@ -57,11 +60,29 @@ MEMBERS = (
 )
 
 
+def members_with(validators: int) -> tuple[Member, ...]:
+    """Everybody in a network of so many validators, in the order in which they are started."""
+    return (
+        *(Member(name=f"validator-{number}", role=Role.VALIDATOR) for number in range(1, validators + 1)),
+        *_OTHERS,
+    )
+
+
 @frozen
 class NetworkFolder:
     """Paths below `path`, which is absolute."""
 
     path: Path
+
+    @property
+    def validators(self) -> int:
+        """How many the network in this folder has; 0 before it was made."""
+        return sum(1 for _ in self.path.glob("validator-*"))
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Those of the network in this folder."""
+        return members_with(self.validators)
 
     @property
     def genesis(self) -> Path:

@@ -24,7 +24,7 @@ from photon_core.api.runtime import RuntimeFailure
 from photon_core.chain.files import FolderLock
 from photon_core.chain.genesis import chain_id, load_genesis
 from photon_core.cli.up.children import process_name
-from photon_core.cli.up.layout import MEMBERS, Member, NetworkFolder, Role
+from photon_core.cli.up.layout import Member, NetworkFolder, Role
 from photon_core.node.config import read_config
 from photon_core.plugins import PluginManager, choose
 from photon_core.plugins.files import plugin_settings
@@ -70,12 +70,12 @@ async def remove_abandoned() -> list[str]:
 async def end_all(folder: NetworkFolder) -> None:
     """Nothing of this network runs any more: no member, whoever started it, and no workload."""
     async with trio.open_nursery() as nursery:
-        for member in MEMBERS:
+        for member in folder.members:
             for pid in _processes(folder, member):
                 nursery.start_soon(_end, pid)
     if folder.genesis.exists():
         async with trio.open_nursery() as nursery:
-            for member in MEMBERS:
+            for member in folder.members:
                 if member.role is Role.PROVIDER:
                     nursery.start_soon(end_workloads, folder, folder.home(member))
 

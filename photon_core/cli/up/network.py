@@ -19,7 +19,7 @@ from photon_core.chain.genesis import chain_id
 from photon_core.cli.up import leftovers, settings
 from photon_core.cli.up.blueprint import Blueprint, open_blueprint
 from photon_core.cli.up.children import Child
-from photon_core.cli.up.layout import MEMBERS, TENANT_KEY, Member, NetworkFolder, Role
+from photon_core.cli.up.layout import TENANT_KEY, Member, NetworkFolder, Role
 from photon_core.cli.up.members import Members, RunningMember
 from photon_core.exchange.messages import RegisterProvider
 from photon_core.node.account import AccountSender
@@ -69,7 +69,12 @@ class Network:
 
 @asynccontextmanager
 async def open_network(
-    path: Path | None, children: Sequence[Child], choice: Choice, parameters: Sequence[str], tell: Tell
+    path: Path | None,
+    validators: int,
+    children: Sequence[Child],
+    choice: Choice,
+    parameters: Sequence[str],
+    tell: Tell,
 ) -> AsyncIterator[Network]:
     """A running network in `path`, which is absolute, or in a temporary folder that is removed at the end.
 
@@ -81,7 +86,7 @@ async def open_network(
     _require_own(folder)
     lock = FolderLock(folder.path)
     try:
-        async with _running(folder, children, choice, parameters, tell) as network:
+        async with _running(folder, validators, children, choice, parameters, tell) as network:
             yield network
     finally:
         if path is None:
@@ -102,15 +107,20 @@ def _require_own(folder: NetworkFolder) -> None:
 
 @asynccontextmanager
 async def _running(
-    folder: NetworkFolder, children: Sequence[Child], choice: Choice, parameters: Sequence[str], tell: Tell
+    folder: NetworkFolder,
+    validators: int,
+    children: Sequence[Child],
+    choice: Choice,
+    parameters: Sequence[str],
+    tell: Tell,
 ) -> AsyncIterator[Network]:
     if folder.genesis.exists():
         await leftovers.end_all(folder)
-    blueprint = await open_blueprint(folder, choice, parameters)
+    blueprint = await open_blueprint(folder, validators, choice, parameters)
     folder.logs.mkdir(exist_ok=True)
-    ports = settings.reserve_ports(folder.ports)
-    settings.write_configs(folder, ports, choice.names, blueprint.node_keys, blueprint.providers)
-    url = settings.node_url(ports)
+    ports = settings.reserve_ports(folder.ports, blueprint.members)
+    settings.write_configs(folder, blueprint.members, ports, choice.names, blueprint.node_keys, blueprint.providers)
+    url = settings.node_url(ports, blueprint.members)
 
     def on_death(running: RunningMember) -> None:
         if not members.fatal:
@@ -134,18 +144,19 @@ async def _running(
 
 
 async def _start(network: Network, children: dict[str, Child]) -> None:
-    """Validator, node and keeper at once; the agents as soon as the chain knows them."""
+    """Validators, node and keeper at once; the agents as soon as the chain knows them."""
     folder, members = network.folder, network.members
 
     def start(member: Member) -> RunningMember:
         arguments = folder.command(member, network.node_url)
         return members.start(member, children[member.name], arguments, folder.log(member))
 
-    others = [start(member) for member in MEMBERS if member.role is not Role.PROVIDER]
+    everybody = network.blueprint.members
+    others = [start(member) for member in everybody if member.role is not Role.PROVIDER]
     for running in others:
         if running.member.role is not Role.KEEPER:
             await members.wait_ready(running)
-    providers = [member for member in MEMBERS if member.role is Role.PROVIDER]
+    providers = [member for member in everybody if member.role is Role.PROVIDER]
     async with NodeClient(network.node_url) as node, trio.open_nursery() as nursery:
         for member in providers:
             nursery.start_soon(_register, network, node, member)
@@ -172,7 +183,7 @@ async def _register(network: Network, node: NodeClient, member: Member) -> None:
 
 async def _stop(network: Network) -> None:
     """Providers while the chain runs, then the chain; then what was started by hand, or left by a killed agent."""
-    by_role = {role: [m.name for m in MEMBERS if m.role is role] for role in Role}
+    by_role = {role: [m.name for m in network.blueprint.members if m.role is role] for role in Role}
     await network.members.stop([*by_role[Role.KEEPER], *by_role[Role.PROVIDER]])
     await network.members.stop([*by_role[Role.NODE], *by_role[Role.VALIDATOR]])
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ from attrs import asdict, frozen
 
 from photon_core.api.resources import Resources
 from photon_core.chain.files import write_atomically
-from photon_core.cli.up.layout import MEMBERS, Member, NetworkFolder, Role
+from photon_core.cli.up.layout import Member, NetworkFolder, Role
 from photon_core.node.config import CONFIG_FILE, NodeSettings
 from photon_core.provider.config import ProviderSettings
 
 LOOPBACK = "127.0.0.1"
 PRICING_PLUGIN = "pricing_scale"
-PROVIDERS = sum(member.role is Role.PROVIDER for member in MEMBERS)
 _PORTS_OF = {
     Role.VALIDATOR: ("api", "listen"),
     Role.NODE: ("api", "listen"),
@@ -46,10 +45,10 @@ class Ports:
         return self.by_name[f"{member.name}.{use}"]
 
 
-def reserve_ports(file: Path) -> Ports:
+def reserve_ports(file: Path, members: Sequence[Member]) -> Ports:
     """The ports of `file`, each replaced if it is taken; kept in `file` again."""
     before = _kept(file)
-    names = [f"{member.name}.{use}" for member in MEMBERS for use in _PORTS_OF[member.role]]
+    names = [f"{member.name}.{use}" for member in members for use in _PORTS_OF[member.role]]
     with ExitStack() as stack:
         ports = {name: _reserve(before.get(name, 0), stack) for name in names}
         write_atomically(file, json.dumps(ports, indent=2).encode())
@@ -84,25 +83,31 @@ def _reserve(wanted: object, stack: ExitStack) -> int:
 
 def write_configs(
     folder: NetworkFolder,
+    members: Sequence[Member],
     ports: Ports,
     plugins: tuple[str, ...],
     node_keys: Mapping[str, str],
     providers: Mapping[str, str],
 ) -> None:
     """Every member's `config.toml`. `node_keys` in hex and `providers`' addresses are by member's name."""
-    validator = next(member for member in MEMBERS if member.role is Role.VALIDATOR)
-    to_validator = f"{node_keys[validator.name]}@{_address(ports.of(validator, 'listen'))}"
-    for member in MEMBERS:
+    validators = [member for member in members if member.role is Role.VALIDATOR]
+    share = _machine_share(sum(member.role is Role.PROVIDER for member in members))
+    for member in members:
         match member.role:
             case Role.VALIDATOR | Role.NODE:
                 node = NodeSettings(
                     api=f"{LOOPBACK}:{ports.of(member, 'api')}",
                     listen=(_address(ports.of(member, "listen")),),
-                    peers=() if member is validator else (to_validator,),
+                    peers=tuple(
+                        f"{node_keys[validator.name]}@{_address(ports.of(validator, 'listen'))}"
+                        for validator in validators
+                        if validator != member
+                    ),
                 )
                 _write(folder, member, plugins, {"node": asdict(node)})
             case Role.PROVIDER:
-                tables: dict[str, Any] = {"provider": asdict(_provider(member, ports, providers[member.name]))}
+                settings = _provider(member, ports, providers[member.name], share, node_url(ports, members))
+                tables: dict[str, Any] = {"provider": asdict(settings)}
                 if PRICING_PLUGIN in plugins:
                     tables["plugin"] = {PRICING_PLUGIN: dict(member.prices)}
                 _write(folder, member, plugins, tables)
@@ -110,17 +115,16 @@ def write_configs(
                 _write(folder, member, plugins, {})
 
 
-def node_url(ports: Ports) -> str:
-    """Of the full node: what everybody but the validator asks."""
-    node = next(member for member in MEMBERS if member.role is Role.NODE)
+def node_url(ports: Ports, members: Sequence[Member]) -> str:
+    """Of the full node: what everybody but the validators asks, so that any validator may die unnoticed."""
+    node = next(member for member in members if member.role is Role.NODE)
     return f"http://{LOOPBACK}:{ports.of(node, 'api')}"
 
 
-def _provider(member: Member, ports: Ports, provider: str) -> ProviderSettings:
-    share = _machine_share()
+def _provider(member: Member, ports: Ports, provider: str, share: Resources, node: str) -> ProviderSettings:
     return ProviderSettings(
         provider=provider,
-        node=node_url(ports),
+        node=node,
         listen=(_address(ports.of(member, "listen")),),
         attributes=dict(member.attributes),
         offer_cpu_milli=share.cpu_milli,
@@ -131,14 +135,14 @@ def _provider(member: Member, ports: Ports, provider: str) -> ProviderSettings:
     )
 
 
-def _machine_share() -> Resources:
-    """What each provider offers of this machine: together they never offer more than there is."""
+def _machine_share(providers: int) -> Resources:
+    """What each of so many providers offers of this machine: together they never offer more than there is."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     disk = os.statvfs("/")
     return Resources(
-        cpu_milli=len(os.sched_getaffinity(0)) * 1000 // PROVIDERS,
-        memory_bytes=memory // PROVIDERS,
-        storage_bytes=disk.f_blocks * disk.f_frsize // PROVIDERS,
+        cpu_milli=len(os.sched_getaffinity(0)) * 1000 // providers,
+        memory_bytes=memory // providers,
+        storage_bytes=disk.f_blocks * disk.f_frsize // providers,
     )
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from photon_core.cli.up.layout import MEMBERS, NetworkFolder, Role
+from photon_core.cli.up.layout import NetworkFolder, Role, members_with
 from photon_core.cli.up.settings import LOOPBACK, Ports, reserve_ports, write_configs
 from photon_core.node.config import node_settings
 from photon_core.provider.config import provider_settings
 
 ADDRESS = "photon1zgpz9v09v5j5qfwl3zjegjm0qs8tsqwxl4ayq6"
+MEMBERS = members_with(4)
 PROVIDERS = [member.name for member in MEMBERS if member.role is Role.PROVIDER]
 
 
@@ -23,21 +24,21 @@ def folder(tmp_path: Path) -> NetworkFolder:
 
 
 def configured(folder: NetworkFolder, plugins: tuple[str, ...]) -> Ports:
-    ports = reserve_ports(folder.ports)
+    ports = reserve_ports(folder.ports, MEMBERS)
     keys = {member.name: f"{index:064x}" for index, member in enumerate(MEMBERS)}
-    write_configs(folder, ports, plugins, keys, dict.fromkeys(PROVIDERS, ADDRESS))
+    write_configs(folder, MEMBERS, ports, plugins, keys, dict.fromkeys(PROVIDERS, ADDRESS))
     ports.reservation.close()
     return ports
 
 
 def test_every_use_has_a_port_of_its_own(folder: NetworkFolder) -> None:
-    ports = reserve_ports(folder.ports)
+    ports = reserve_ports(folder.ports, MEMBERS)
     with ports.reservation:
-        assert len(set(ports.by_name.values())) == len(ports.by_name) == 8
+        assert len(set(ports.by_name.values())) == len(ports.by_name) == 14
 
 
 def test_a_reserved_port_is_given_to_nobody_else_but_can_be_listened_on(folder: NetworkFolder) -> None:
-    ports = reserve_ports(folder.ports)
+    ports = reserve_ports(folder.ports, MEMBERS)
     with ports.reservation:
         port = ports.by_name["node.api"]
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
@@ -68,9 +69,7 @@ def test_a_damaged_file_of_ports_costs_only_the_ports(folder: NetworkFolder, fou
 
 def test_what_is_written_is_what_the_members_read(folder: NetworkFolder) -> None:
     ports = configured(folder, ("pricing_scale", "runtime_process"))
-    validator, node, *_ = MEMBERS
-    peers = node_settings(tomllib.loads((folder.home(node) / "config.toml").read_text()), folder.home(node)).peers
-    assert peers == (f"{0:064x}@/ip4/{LOOPBACK}/tcp/{ports.of(validator, 'listen')}",)
+    node = MEMBERS[4]
     offers = []
     for member in MEMBERS:
         if member.role is Role.PROVIDER:
@@ -80,6 +79,15 @@ def test_what_is_written_is_what_the_members_read(folder: NetworkFolder) -> None
             assert body["plugin"]["pricing_scale"] == member.prices
             offers.append(settings.offer)
     assert offers[0] == offers[1], "half of the machine each"
+
+
+def test_validators_know_each_other_and_the_node_knows_them_all(folder: NetworkFolder) -> None:
+    ports = configured(folder, ())
+    lines = [f"{n:064x}@/ip4/{LOOPBACK}/tcp/{ports.of(MEMBERS[n], 'listen')}" for n in range(4)]
+    for index, member in enumerate(MEMBERS[:5]):
+        home = folder.home(member)
+        peers = node_settings(tomllib.loads((home / "config.toml").read_text()), home).peers
+        assert list(peers) == [line for line in lines if [line] != lines[index : index + 1]], member.name
 
 
 def test_another_pricing_plugin_gets_no_table_of_prices(folder: NetworkFolder) -> None:
