@@ -27,7 +27,13 @@ def pyproject(folder: Path) -> dict[str, Any]:
 
 
 def product_sources() -> list[Path]:
-    patterns = ("photon_core/**/*.py", "plugins/*/src/**/*.py", "conformance/src/**/*.py", "tools/*.py")
+    patterns = (
+        "photon_core/**/*.py",
+        "plugins/*/src/**/*.py",
+        "conformance/src/**/*.py",
+        "tools/*.py",
+        "benchmarks/*.py",
+    )
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 

@@ -46,8 +46,13 @@ def test_every_file_is_formatted() -> None:
 
 @pytest.mark.timeout(300)
 def test_types_are_strict() -> None:
-    packages = [f"photon_{folder.name}" for folder in PLUGIN_FOLDERS]
-    run_tool("mypy", *(part for name in ["photon_core", "photon_conformance", *packages] for part in ("-p", name)))
+    packages = [
+        "photon_core",
+        "photon_conformance",
+        "benchmarks",
+        *(f"photon_{folder.name}" for folder in PLUGIN_FOLDERS),
+    ]
+    run_tool("mypy", *(part for name in packages for part in ("-p", name)))
     run_tool("mypy", *(str(path) for path in sorted((ROOT / "tools").glob("*.py"))))
 
 
