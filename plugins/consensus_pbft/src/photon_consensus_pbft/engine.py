@@ -227,7 +227,7 @@ class PbftEngine:
             replica.ignore(Reason.DUPLICATE, sender)
 
     def _compare(self, message: NewView) -> None:
-        """A leader has one NEW-VIEW per view and starting height: a second one with other contents is evidence, once."""
+        """A leader has one NEW-VIEW per view and starting height: another with other contents is evidence, once."""
         replica = self._replica
         if replica.new_view is None or self._accused_view == message.view:
             return

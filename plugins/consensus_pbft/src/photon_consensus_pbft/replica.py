@@ -134,7 +134,7 @@ class Replica:
 
     @property
     def patience_ms(self) -> int:
-        """The paper's T, then 2T, 4T and so on: "to prevent view changes from happening too soon" (section 4.4)."""
+        """The paper's T, then 2T, 4T and so on (section 4.5.2): views must not change faster than messages arrive."""
         doublings = min(max(self.changes_since_final - 1, 0), PATIENCE_DOUBLINGS_MAX)
         return self.config.view_change_timeout_ms << doublings
 

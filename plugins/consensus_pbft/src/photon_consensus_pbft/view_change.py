@@ -42,9 +42,9 @@ def claims_of_prepared(proofs: Mapping[int, PreparedProof]) -> tuple[PreparedCla
 def view_to_join(above: Mapping[int, int], members: Membership) -> int | None:
     """The highest view that honest validators are known to have reached, of the views above the own, by validator.
 
-    The paper joins "the smallest view in the set" of f + 1; this is the largest view at or above which more than the
-    liars' power stands. One of these is honest, so nobody is led further than an honest validator went, and a lagging
-    one arrives in one step.
+    The paper joins the smallest view of any f + 1; this is the largest view at or above which more than the liars'
+    power stands. One of these is honest, so nobody is led further than an honest validator went, and a lagging one
+    arrives in one step.
     """
     power = 0
     for view, index in sorted(((view, index) for index, view in above.items()), reverse=True):
