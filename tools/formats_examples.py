@@ -169,8 +169,16 @@ def _http() -> Iterator[tuple[str, Example]]:
             best_height=120,
             node_key=values.NODE.public,
             addresses=("/ip4/127.0.0.1/tcp/4290",),
-            peers=2,
-            validator=False,
+            peers=4,
+            validator=True,
+            consensus=views.ConsensusStatus(
+                state="view 0, height 121",
+                signer="signing",
+                in_flight=1,
+                ignored=(views.Count(what="old height", count=3),),
+                lost=(),
+                evidence=0,
+            ),
         ),
         "block": views.BlockDetail(
             header=header,

@@ -7,8 +7,10 @@ other and waits when there is none yet, so a slow reader costs nothing but its o
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 
 import trio
+from attrs import define, field
 
 from photon_core.api.ids import Hash
 from photon_core.exchange.events import Receipt
@@ -19,12 +21,25 @@ RECENT_BLOCKS_MAX = 512
 WAITING_TRANSACTIONS_MAX = 50_000
 
 
+@define(eq=False)
+class _Waiter:
+    """Somebody who waits for several transactions, and is woken once."""
+
+    missing: set[Hash]
+    done: trio.Event = field(factory=trio.Event)
+
+    def published(self, transaction_id: Hash) -> None:
+        self.missing.discard(transaction_id)
+        if not self.missing:
+            self.done.set()
+
+
 class Feed:
     def __init__(self, height: int) -> None:
         self.height = height
         self._recent: deque[BlockEvents] = deque(maxlen=RECENT_BLOCKS_MAX)
         self._changed = trio.Event()
-        self._waiting: OrderedDict[Hash, list[trio.Event]] = OrderedDict()
+        self._waiting: dict[Hash, list[_Waiter]] = {}
         self._done: OrderedDict[Hash, tuple[int, Receipt]] = OrderedDict()
 
     def publish(self, block: BlockEvents, receipts: tuple[Receipt, ...]) -> None:
@@ -32,7 +47,7 @@ class Feed:
         self._recent.append(block)
         for receipt in receipts:
             for waiter in self._waiting.pop(receipt.transaction_id, ()):
-                waiter.set()
+                waiter.published(receipt.transaction_id)
             self._done[receipt.transaction_id] = (block.height, receipt)
             if len(self._done) > WAITING_TRANSACTIONS_MAX:
                 self._done.popitem(last=False)
@@ -61,20 +76,26 @@ class Feed:
 
     async def wait_outcome(self, transaction_id: Hash, timeout_s: float) -> tuple[int, Receipt] | None:
         """None when the time is over first."""
-        if (done := self.outcome(transaction_id)) is not None:
-            return done
-        event = trio.Event()
-        self._waiting.setdefault(transaction_id, []).append(event)
-        try:
-            with trio.move_on_after(timeout_s):
-                await event.wait()
-        finally:
-            self._give_up(transaction_id, event)
+        await self.wait_outcomes([transaction_id], timeout_s)
         return self.outcome(transaction_id)
 
-    def _give_up(self, transaction_id: Hash, event: trio.Event) -> None:
-        waiters = self._waiting.get(transaction_id)
-        if waiters and event in waiters:
-            waiters.remove(event)
-            if not waiters:
-                del self._waiting[transaction_id]
+    async def wait_outcomes(self, transaction_ids: Iterable[Hash], timeout_s: float) -> None:
+        """Until all of them are published, or the time is over."""
+        missing = {name for name in transaction_ids if name not in self._done}
+        if not missing or timeout_s <= 0:
+            return
+        waiter = _Waiter(missing)
+        for name in missing:
+            self._waiting.setdefault(name, []).append(waiter)
+        try:
+            with trio.move_on_after(timeout_s):
+                await waiter.done.wait()
+        finally:
+            for name in waiter.missing:
+                self._give_up(name, waiter)
+
+    def _give_up(self, transaction_id: Hash, waiter: _Waiter) -> None:
+        waiters = self._waiting[transaction_id]
+        waiters.remove(waiter)
+        if not waiters:
+            del self._waiting[transaction_id]

@@ -31,7 +31,9 @@ class Kind(IntEnum):
 
 @frozen
 class TransactionsMessage:
-    transactions: tuple[Transaction, ...]
+    """`raw`: as they came. Who knows one already need not read it again."""
+
+    raw: tuple[bytes, ...]
 
 
 @frozen
@@ -58,6 +60,14 @@ def transaction_frames(transactions: Iterable[Transaction]) -> Iterator[bytes]:
         yield _batch_frame(batch)
 
 
+def decode_transactions(raw: Iterable[bytes], chain_id: Hash) -> tuple[Transaction, ...]:
+    """Form only. PeerProtocolError for what is none, or another chain's."""
+    try:
+        return tuple(decode_transaction(one, chain_id) for one in raw)
+    except CodecError as error:
+        raise PeerProtocolError(f"gossip: {error}") from None
+
+
 def tell(transport: Transport, peers: Iterable[NodeKey], frames: Iterable[bytes]) -> None:
     """A full channel loses its frame and the rest: a head is followed by the next, transactions are told again.
 
@@ -73,14 +83,14 @@ def _batch_frame(batch: Sequence[bytes]) -> bytes:
     return codec.encode([Kind.TRANSACTIONS.value, list(batch)])
 
 
-def decode_frame(frame: bytes, chain_id: Hash) -> TransactionsMessage | HeadMessage:
-    """Form only: signatures are still to be verified."""
+def decode_frame(frame: bytes) -> TransactionsMessage | HeadMessage:
+    """The message's form only: transactions are still to be read and their signatures verified."""
     try:
         match codec.decode(frame, max_bytes=FRAME_BYTES_MAX, where="gossip"):
             case [kind, _] if type(kind) is not int:
                 pass  # False is 0 to Python, and no kind of message
             case [Kind.TRANSACTIONS, list() as batch] if len(batch) <= BATCH_TRANSACTIONS_MAX:
-                return TransactionsMessage(tuple(decode_transaction(_bytes(raw), chain_id) for raw in batch))
+                return TransactionsMessage(tuple(_bytes(raw) for raw in batch))
             case [Kind.HEAD, height] if type(height) is int and 0 <= height < HEIGHT_MAX:
                 return HeadMessage(height)
     except CodecError as error:

@@ -1,4 +1,4 @@
-"""A whole node, put together: genesis, disk, plugins, keys, links, HTTP; run until cancelled.
+"""A whole node, running: genesis, disk, plugins, keys, links, HTTP; until cancelled.
 
 `run_node` is what `photon node start` and `photon validator start` call; the only difference is the consensus key.
 """
@@ -7,61 +7,42 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, frozen
+from attrs import define
 
 import photon_core
-from photon_core.api.consensus import CRASH_ONLY, EngineContext
-from photon_core.api.errors import PhotonError, UsageError
 from photon_core.api.fields import to_json
-from photon_core.api.ids import Hash, NodeKey
-from photon_core.api.market import Market, MarketContext
-from photon_core.api.observer import ObserverContext
-from photon_core.api.transport import Standing, Transport, TransportContext
-from photon_core.chain.genesis import Genesis, Rule, RuleKind, chain_id
-from photon_core.chain.keys import SigningKey
+from photon_core.api.ids import Hash
+from photon_core.api.transport import Transport
+from photon_core.chain.genesis import chain_id
 from photon_core.exchange.events import Receipt
 from photon_core.exchange.listings import Listings
 from photon_core.exchange.state import Ledger
-from photon_core.peers.requests import Peers
-from photon_core.plugins import PluginManager
-from photon_core.plugins.rules import Rule as PluginRule
 
-from .config import CONFIG_FILE, NodeSettings, RunInfo, clear_run_info, parse_peer, write_run_info
-from .core import NodeCore
+from .assembly import NodeSetup, make_driver, make_transport, open_storage, require_rules
+from .config import RunInfo, clear_run_info, write_run_info
 from .driver import Driver
 from .feed import Feed
 from .http.app import make_app
 from .http.server import serve_api
-from .observers import Observers
+from .reach import admit, configured_peers, keep_linked, listen
 from .signer import SIGNER_FOLDER, Signer
+from .signer.settle import settle_signer
+from .signer.startup import StartupRule
 from .storage import Storage
-from .views import BlockDetail, BlockEvents, NodeStatus, Submitted
+from .views import COUNTS_MAX, STATE_LENGTH_MAX, BlockDetail, BlockEvents, ConsensusStatus, Count, NodeStatus, Submitted
 
 if TYPE_CHECKING:
     from photon_core.node.http.surface import NodeSurface
 
+__all__ = ["NodeSetup", "RunningNode", "run_node"]
+
 log = logging.getLogger(__name__)
-
-DIAL_AGAIN_S = 10.0
-"""A configured peer that broke the protocol is given another chance this often; the transport backs off on its own."""
-
-
-@frozen(kw_only=True)
-class NodeSetup:
-    """`consensus_key` None: a full node, which follows."""
-
-    home: Path
-    genesis: Genesis
-    settings: NodeSettings
-    plugins: PluginManager
-    node_key: SigningKey
-    consensus_key: SigningKey | None = None
 
 
 @define
@@ -92,6 +73,20 @@ class RunningNode:
             peers=len(self.driver.peers.transport.links()),
             validator=core.own_key is not None,
             halted=core.halted[:1000],
+            consensus=self._consensus(),
+        )
+
+    def _consensus(self) -> ConsensusStatus | None:
+        driver = self.driver
+        if driver.signing is None or driver.voting is None:
+            return None
+        return ConsensusStatus(
+            state=driver.core.ordering.state[:STATE_LENGTH_MAX],
+            signer=driver.signing.state[:STATE_LENGTH_MAX],
+            in_flight=len(driver.core.pipeline),
+            ignored=_counts(driver.core.ordering.ignored),
+            lost=_counts(driver.voting.counters),
+            evidence=driver.evidence.count,
         )
 
     def genesis_json(self) -> dict[str, Any]:
@@ -105,7 +100,7 @@ class RunningNode:
         return self.storage.executor.exchange.listings
 
     async def submit(self, raw: Sequence[bytes], wait_s: float) -> tuple[Submitted, ...]:
-        return await self.driver.submit(raw, wait_s)
+        return await self.driver.submissions.submit(raw, wait_s)
 
     async def outcome(self, transaction_id: Hash) -> tuple[int, Receipt] | None:
         recent = self.feed.outcome(transaction_id)
@@ -122,119 +117,40 @@ class RunningNode:
         return recent or await trio.to_thread.run_sync(self.storage.archive.block_events, height)
 
 
+def _counts(counter: Counter[str]) -> tuple[Count, ...]:
+    return tuple(Count(what=what[:64], count=count) for what, count in sorted(counter.items()) if count)[:COUNTS_MAX]
+
+
 async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = trio.TASK_STATUS_IGNORED) -> None:
     """`started` with where it answers, once peers and clients can reach it. PhotonError when it cannot run."""
-    plugins, genesis = setup.plugins, setup.genesis
-    _require_rules(plugins, genesis)
-    identity = chain_id(genesis)
-    storage = await trio.to_thread.run_sync(_open_storage, setup)
+    require_rules(setup.plugins, setup.genesis)
+    storage = await trio.to_thread.run_sync(open_storage, setup)
     signer = None
     try:
         for note in storage.notes:
             log.warning("%s", note)
         if setup.consensus_key is not None:
-            signer = Signer.open(setup.consensus_key, setup.home / SIGNER_FOLDER, identity)
-            signer.open_gate()  # one validator alone has nobody to ask
-        transport = plugins.make(
-            "transport",
-            plugins.choice.one("transport").name,
-            TransportContext(node_seed=setup.node_key.seed, chain_id=identity, config=None),
-        )
-        driver = _make_driver(setup, storage, transport, signer, identity)
-        node = RunningNode(setup, driver, storage, driver.feed)
-        await _run(node, transport, task_status)
+            signer = Signer.open(setup.consensus_key, setup.home / SIGNER_FOLDER, chain_id(setup.genesis))
+        transport = make_transport(setup)
+        driver = make_driver(setup, storage, transport, signer)
+        await _run(RunningNode(setup, driver, storage, driver.feed), transport, task_status)
     finally:
         if signer is not None:
             signer.close()
         storage.close()
 
 
-def _open_storage(setup: NodeSetup) -> Storage:
-    return Storage.open(
-        setup.home / "chain",
-        setup.genesis,
-        partial(_market, setup.plugins),
-        votes=setup.consensus_key is not None,
-    )
-
-
-def _require_rules(plugins: PluginManager, genesis: Genesis) -> None:
-    for kind, name in ((RuleKind.CONSENSUS, "consensus"), (RuleKind.MARKET, "market")):
-        rules = [
-            PluginRule(from_height=rule.from_height, name=rule.name, rules_version=rule.version)
-            for rule in genesis.rules
-            if rule.kind is kind
-        ]
-        plugins.require_rules(name, rules)
-    plugins.load("transport", "observers")
-
-
-def _market(plugins: PluginManager, rule: Rule) -> Market:
-    return plugins.make(
-        "market", rule.name, MarketContext(config=None), table=dict(rule.config), rules_version=rule.version
-    )
-
-
-def _make_driver(
-    setup: NodeSetup, storage: Storage, transport: Transport, signer: Signer | None, identity: Hash
-) -> Driver:
-    genesis, plugins = setup.genesis, setup.plugins
-    rule = genesis.rule_at(RuleKind.CONSENSUS, storage.head.height + 1)
-    record = plugins.consensus(rule.name, rule.version)
-    if CRASH_ONLY in record.capabilities and CRASH_ONLY not in genesis.allow:
-        raise PhotonError(
-            code="crash-only",
-            what=f"consensus_{rule.name} survives crashes, not lies",
-            where="genesis",
-            expected=f'allow = ["{CRASH_ONLY}"]',
-            found=f"allow = {list(genesis.allow)}",
-            remedy="Choose another consensus plugin, or let genesis allow it (that makes another chain).",
-        )
-    own_key = setup.consensus_key.public if setup.consensus_key is not None else None
-    if own_key is not None and not genesis.validator_set.power_of(own_key):
-        raise PhotonError(
-            code="not-a-validator",
-            what="the consensus key of this folder is no validator's of this chain",
-            where=str(setup.home),
-            expected=f"one of {[v.key.hex()[:16] for v in genesis.validators]}",
-            found=own_key.hex()[:16],
-            remedy="Start it with `photon node start`, or use the genesis that names this key.",
-        )
-    engine = plugins.make(
-        "consensus",
-        rule.name,
-        EngineContext(chain_id=identity, validators=genesis.validator_set, own_key=own_key, config=None),
-        table=dict(rule.config),
-        rules_version=rule.version,
-    )
-    core = NodeCore(
-        chain_id=identity,
-        validators=genesis.validator_set,
-        own_key=own_key,
-        engine=engine,
-        executor=storage.executor,
-        heartbeat_ms=storage.executor.exchange.parameters.heartbeat_ms,
-        bound_ms=storage.executor.exchange.parameters.block_time_bound_ms,
-    )
-    observers = [
-        plugins.make("observers", chosen.name, ObserverContext(config=None))
-        for chosen in plugins.choice.of("observers")
-    ]
-    return Driver(core, storage, Peers(transport), signer, Feed(storage.head.height), Observers(observers))
-
-
 async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskStatus[RunInfo]) -> None:
     setup = node.setup
     async with trio.open_nursery() as nursery:
         await nursery.start(transport.run)
-        dial: dict[NodeKey, list[str]] = {}
-        for peer, address in map(parse_peer, setup.settings.peers):
-            dial.setdefault(peer, []).append(address)
-        transport.set_admission(partial(_admit, frozenset(dial)))
+        configured = configured_peers(setup)
+        transport.set_admission(partial(admit, setup.genesis, frozenset(configured)))
         nursery.start_soon(node.driver.peers.run)
         await nursery.start(node.driver.run)
-        node.addresses = tuple([await _listen(transport, address, setup) for address in setup.settings.listen])
-        nursery.start_soon(_keep_linked, transport, {peer: tuple(addresses) for peer, addresses in dial.items()})
+        node.addresses = tuple([await listen(transport, address, setup) for address in setup.settings.listen])
+        nursery.start_soon(keep_linked, transport, configured)
+        nursery.start_soon(_settle_signer, node.driver)
         surface: NodeSurface = node
         url = await nursery.start(serve_api, make_app(surface), setup.settings.api)
         info = RunInfo(pid=os.getpid(), api=url, node_key=setup.node_key.public.hex(), addresses=node.addresses)
@@ -246,42 +162,17 @@ async def _run(node: RunningNode, transport: Transport, task_status: trio.TaskSt
             clear_run_info(setup.home)
 
 
-async def _keep_linked(transport: Transport, configured: Mapping[NodeKey, tuple[str, ...]]) -> None:
-    """Dials the configured peers, and once more those that were dropped for a breach: an operator named them."""
-    while True:
-        linked = {link.peer for link in transport.links()}
-        for peer, addresses in configured.items():
-            if peer not in linked:
-                _dial(transport, peer, addresses)
-        await trio.sleep(DIAL_AGAIN_S)
-
-
-def _dial(transport: Transport, peer: NodeKey, addresses: tuple[str, ...]) -> None:
-    try:
-        transport.dial(peer, addresses)
-    except ValueError as error:
-        raise UsageError(
-            code="bad-peer",
-            where="[node] peers",
-            what=f"{peer.hex()}@{', '.join(addresses)} cannot be dialled: {error}",
-            remedy="`photon node status` of the peer prints the line to use",
-        ) from None
-
-
-async def _listen(transport: Transport, address: str, setup: NodeSetup) -> str:
-    try:
-        return await transport.listen(address)
-    except (ValueError, OSError) as error:
-        raise UsageError(
-            code="cannot-listen",
-            what=f"peers cannot be listened for at {address!r}: {error}",
-            where=f"{setup.home / CONFIG_FILE} [node] listen",
-            remedy="Stop what uses the address, or name another in the form of the transport plugin.",
-        ) from None
-
-
-def _admit(configured: frozenset[NodeKey], peer: NodeKey) -> Standing:
-    """Anybody may follow a public ledger, but takes no place of a peer that the operator named. Channels of validators
-    open with the engines that use them.
-    """
-    return Standing.PEER if peer in configured else Standing.FOLLOWER
+async def _settle_signer(driver: Driver) -> None:
+    """Lets the signer sign once a quorum of validators has said what they know of its key."""
+    if driver.signer is None or driver.signing is None or driver.voting is None:
+        return
+    rule = StartupRule(
+        signer=driver.signer,
+        validators=driver.core.validators,
+        chain_id=driver.core.chain_id,
+        inspect=driver.core.engine.inspect,
+        own_certificate=driver.storage.head.certificate,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(settle_signer, rule, driver.peers, driver.voting.nodes))
+        driver.signing.settled()

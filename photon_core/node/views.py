@@ -17,11 +17,39 @@ from photon_core.exchange.records import Bid, Deployment, Group, Lease, Order
 
 BIDS_MAX = 50
 GROUPS_MAX = 64
+STATE_LENGTH_MAX = 1_000
+COUNTS_MAX = 100
+
+
+@frozen(kw_only=True)
+class Count:
+    what: str = fields.text(64)
+    count: int = fields.uint()
+
+
+@frozen(kw_only=True)
+class ConsensusStatus:
+    """Of a validator. `state` is what its engine says of itself; `signer` whether it signs, and if not, why.
+
+    `in_flight`: blocks that are ordered and have no certificate yet. `ignored`: messages that came and were of no use,
+    by reason; `lost`: those that never reached the engine, or did not leave. `evidence`: proofs, since the start, that
+    a validator signed what excludes each other; they are in the chain's folder.
+    """
+
+    state: str = fields.text(STATE_LENGTH_MAX)
+    signer: str = fields.text(STATE_LENGTH_MAX)
+    in_flight: int = fields.uint()
+    ignored: tuple[Count, ...] = fields.listof(fields.record_form(Count), COUNTS_MAX)
+    lost: tuple[Count, ...] = fields.listof(fields.record_form(Count), COUNTS_MAX)
+    evidence: int = fields.uint()
 
 
 @frozen(kw_only=True)
 class NodeStatus:
-    """`height` is the newest height with a certificate; `best_height` the newest that a peer has told of."""
+    """`height` is the newest height with a certificate; `best_height` the newest that a peer has told of.
+
+    `consensus` is null on a node that follows.
+    """
 
     version: str = fields.text(64)
     chain_id: Hash = fields.hash32()
@@ -38,6 +66,7 @@ class NodeStatus:
     validator: bool = fields.flag()
     halted: str = fields.text(1000, "")
     """Why this node has stopped taking blocks; empty while it is well."""
+    consensus: ConsensusStatus | None = fields.optional(fields.record_form(ConsensusStatus))
 
 
 @frozen(kw_only=True)

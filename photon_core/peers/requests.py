@@ -112,7 +112,7 @@ class Peers:
         self.transport = transport
         self.breaches: Counter[NodeKey] = Counter()
         self._limits = limits or PeersLimits()
-        self._service = Service(self._limits, self._drop)
+        self._service = Service(self._limits, self.drop)
         self._conversations: dict[NodeKey, dict[Channel, Conversation]] = {}
         self._visitors: dict[NodeKey, Visitor] = {}
         self._on_frame: dict[Channel, Callable[[NodeKey, bytes], None]] = {}
@@ -228,7 +228,7 @@ class Peers:
             method, encode(params), item_bytes_max=item_bytes_max, window=window, call=call
         )
         try:
-            yield Items(conversation, number, call, item_bytes_max, self._drop)
+            yield Items(conversation, number, call, item_bytes_max, self.drop)
         finally:
             conversation.give_up(number)
 
@@ -289,7 +289,7 @@ class Peers:
             elif channel in self._on_frame:
                 self._on_frame[channel](peer, frame)
         except PeerProtocolError as error:
-            self._drop(peer, error)
+            self.drop(peer, error)
 
     def _request(self, conversation: Conversation, request: Request) -> None:
         if self._nursery is not None:
@@ -301,7 +301,8 @@ class Peers:
             else:
                 self._nursery.start_soon(self._service.answer, conversation, request, method, visitor)
 
-    def _drop(self, peer: NodeKey, error: PeerProtocolError) -> None:
+    def drop(self, peer: NodeKey, error: PeerProtocolError) -> None:
+        """It broke the protocol. For callers who find out later than in the callback that they were given a frame by."""
         if peer not in self.breaches and len(self.breaches) < LOGGED_PEERS_MAX:
             log.warning("dropped the peer %s, which broke the protocol: %s", peer.hex()[:16], error)
         if peer in self.breaches or len(self.breaches) < LOGGED_PEERS_MAX:

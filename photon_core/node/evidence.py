@@ -1,0 +1,44 @@
+"""Proofs that a validator lied: told loudly, and kept for people in HOME/chain/evidence.jsonl, a line for each."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+from attrs import define
+
+from photon_core.api.consensus import Claim
+
+from . import steps
+
+log = logging.getLogger(__name__)
+
+EVIDENCE_FILE: Final = "evidence.jsonl"
+FILE_BYTES_MAX: Final = 2**20
+"""Some hundred proofs; the first are as good as the last."""
+
+
+@define
+class EvidenceFile:
+    path: Path
+    count: int = 0
+    """In this run."""
+
+    def note(self, effect: steps.NoteEvidence) -> None:
+        """Blocking, for a moment: it is rare. A disk that cannot take it is no reason to stop."""
+        self.count += 1
+        key = effect.first.key.hex()
+        log.critical("VALIDATOR %s SIGNED TWO STATEMENTS THAT EXCLUDE EACH OTHER; see %s", key, self.path)
+        line = json.dumps({"validator": key, "first": _plain(effect.first), "second": _plain(effect.second)}) + "\n"
+        try:
+            with self.path.open("a", encoding="ascii") as file:
+                if file.tell() + len(line) <= FILE_BYTES_MAX:
+                    file.write(line)
+        except OSError as error:
+            log.error("%s: the proof could not be kept: %s", self.path, error)
+
+
+def _plain(claim: Claim) -> dict[str, object]:
+    return {"slot": list(claim.slot), "message": claim.message.hex(), "signature": claim.signature.hex()}

@@ -1,0 +1,190 @@
+"""What a node hears from its peers and tells them, votes apart: transactions, heights, certified blocks.
+
+Frames of gossip wait in a bounded queue; one task reads and verifies all that has gathered, a few hundred transactions
+with one hop to a thread. What goes out is gathered too, until the loop has nothing else to do (`flush`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from itertools import islice
+
+import trio
+from attrs import define, field
+
+from photon_core.api.errors import PeerProtocolError
+from photon_core.api.ids import NodeKey
+from photon_core.api.transport import Channel, LinkDown, LinkUp, Standing
+from photon_core.chain.genesis import Genesis
+from photon_core.chain.transactions import Transaction
+from photon_core.peers.errors import PeersError
+from photon_core.peers.requests import Peers, no_strangers
+
+from . import blocksync, gossip, steps
+from .archive import Archive
+from .core import NodeCore
+from .inputs import Inputs, Urgency
+from .recent import RecentBytes
+from .verifier import Verifier
+
+log = logging.getLogger(__name__)
+
+FRAMES_WAITING_MAX = 256
+"""Frames of gossip that wait for verification, some tens of MB at most."""
+TURN_TRANSACTIONS = 500
+"""Verified together: some 10 ms of two threads, and what core then takes in one step."""
+GATHERED_MAX = 1_000
+"""Of transactions that wait to be told, before the loop rests: a frame or two."""
+FETCH_TIMEOUT_S = 10.0
+
+
+@define
+class Links:
+    core: NodeCore
+    genesis: Genesis
+    peers: Peers
+    archive: Archive
+    verifier: Verifier
+    inputs: Inputs
+    _frames: deque[tuple[NodeKey, bytes]] = field(factory=deque)
+    _there: trio.Event = field(factory=trio.Event)
+    _recent: RecentBytes = field(factory=RecentBytes)
+    _to_tell: dict[NodeKey | None, list[Transaction]] = field(factory=dict)
+    """By the peer that told them."""
+    _nursery: trio.Nursery = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.peers.on_frame(Channel.GOSSIP, self._frame_arrived)
+        self.peers.on_link(self._link_changed)
+        self.peers.serve(blocksync.METHOD, self._serve_blocks, allow=no_strangers, concurrency_per_peer=2)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await self._read_frames()
+
+    def _link_changed(self, event: LinkUp | LinkDown) -> None:
+        match event:
+            case LinkUp() if event.link.standing is not Standing.STRANGER:
+                peer = event.link.peer
+                validator = self.genesis.validator_by_node_key(peer)
+                self.inputs.put(steps.PeerAppeared(peer=peer, validator=validator), Urgency.PEERS)
+            case LinkDown():
+                self.inputs.put(steps.PeerVanished(peer=event.peer), Urgency.PEERS)
+            case _:
+                pass
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def tell_transactions(self, effect: steps.GossipTransactions) -> None:
+        if effect.only is not None:
+            frames = gossip.transaction_frames(effect.transactions)
+            gossip.tell(self.peers.transport, self._open_to([effect.only]), frames)
+            return
+        self._to_tell.setdefault(effect.besides, []).extend(effect.transactions)
+        if sum(map(len, self._to_tell.values())) >= GATHERED_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tells what has gathered: to validators if any is linked, else to all peers, but not to who told it."""
+        if not self._to_tell:
+            return
+        peers = self._open_to(None)
+        validators = [peer for peer in peers if self.genesis.validator_by_node_key(peer) is not None]
+        for besides, transactions in self._to_tell.items():
+            to = [peer for peer in validators or peers if peer != besides]
+            gossip.tell(self.peers.transport, to, gossip.transaction_frames(transactions))
+        self._to_tell.clear()
+
+    def tell_head(self, effect: steps.GossipHead) -> None:
+        to = self._open_to(None if effect.only is None else [effect.only])
+        gossip.tell(self.peers.transport, to, [gossip.head_frame(effect.height)])
+
+    def _open_to(self, only: list[NodeKey] | None) -> list[NodeKey]:
+        return [
+            link.peer
+            for link in self.peers.transport.links()
+            if (only is None or link.peer in only) and Channel.GOSSIP in link.standing.channels
+        ]
+
+    # --- gossip that comes in ------------------------------------------------------------------------------------
+
+    def _frame_arrived(self, peer: NodeKey, frame: bytes) -> None:
+        if len(self._frames) >= FRAMES_WAITING_MAX:
+            log.debug("gossip of %s dropped: %d frames wait", peer.hex()[:16], FRAMES_WAITING_MAX)
+            return
+        self._frames.append((peer, frame))
+        self._there.set()
+
+    async def _read_frames(self) -> None:
+        while True:
+            await self._there.wait()
+            self._there = trio.Event()
+            while self._frames:
+                await self.inputs.room(Urgency.TRANSACTIONS)
+                await self._take_transactions(self._next_turn())
+
+    def _next_turn(self) -> list[tuple[NodeKey, tuple[Transaction, ...]]]:
+        """By peer, what is new of as many frames as make a turn; heights go on at once."""
+        turn: list[tuple[NodeKey, tuple[Transaction, ...]]] = []
+        count = 0
+        while self._frames and count < TURN_TRANSACTIONS:
+            peer, frame = self._frames.popleft()
+            try:
+                match gossip.decode_frame(frame):
+                    case gossip.HeadMessage(height):
+                        if self.inputs.has_room(Urgency.PEERS):  # the next block's height follows soon
+                            self.inputs.put(steps.PeerHead(peer=peer, height=height), Urgency.PEERS)
+                    case gossip.TransactionsMessage(raw):
+                        fresh = self._recent.fresh(raw, self.core.mempool.__contains__)
+                        if fresh:
+                            turn.append((peer, gossip.decode_transactions(fresh, self.core.chain_id)))
+                            count += len(fresh)
+            except PeerProtocolError as error:
+                self.peers.drop(peer, error)
+        return turn
+
+    async def _take_transactions(self, turn: list[tuple[NodeKey, tuple[Transaction, ...]]]) -> None:
+        """One verification for all; what is good of one peer's is one input."""
+        good = iter(await self.verifier.transactions([t for _, transactions in turn for t in transactions]))
+        by_peer: dict[NodeKey, list[Transaction]] = {}
+        for peer, transactions in turn:
+            if all(tuple(islice(good, len(transactions)))):
+                by_peer.setdefault(peer, []).extend(transactions)
+            else:
+                self.peers.drop(peer, PeerProtocolError("gossip: a transaction with a bad signature"))
+        for peer, good_ones in by_peer.items():
+            self._recent.add(good_ones)
+            event = steps.TransactionsArrived(transactions=tuple(good_ones), source=peer)
+            self.inputs.put(event, Urgency.TRANSACTIONS)
+
+    # --- certified blocks ----------------------------------------------------------------------------------------
+
+    def fetch_blocks(self, effect: steps.FetchBlocks) -> None:
+        """Core has one under way at a time."""
+        self._nursery.start_soon(self._fetch_blocks, effect)
+
+    async def _fetch_blocks(self, effect: steps.FetchBlocks) -> None:
+        blocks: tuple[steps.CertifiedBlock, ...] = ()
+        try:
+            plain = await self.peers.call(
+                effect.peer,
+                blocksync.METHOD,
+                [effect.from_height, effect.count],
+                timeout_s=FETCH_TIMEOUT_S,
+                max_reply_bytes=blocksync.ANSWER_BYTES_MAX,
+                channel=Channel.BULK,
+            )
+            blocks = await blocksync.check(plain, effect, self.core.validators, self.core.chain_id, self.verifier)
+        except PeerProtocolError as error:
+            self.peers.drop(effect.peer, error)
+        except PeersError as error:
+            log.info("blocks from %s: %s", effect.peer.hex()[:16], error)
+        self.inputs.put(steps.BlocksArrived(peer=effect.peer, blocks=blocks, fetched=True), Urgency.PEERS)
+
+    async def _serve_blocks(self, _peer: NodeKey, params: object) -> list[list[bytes]]:
+        async def read(height: int) -> tuple[bytes, bytes] | None:
+            return await trio.to_thread.run_sync(self.archive.certified_bytes, height)
+
+        return await blocksync.answer(params, read)
