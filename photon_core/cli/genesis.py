@@ -40,7 +40,7 @@ def genesis_group() -> None:
     metavar="ADDRESS=PTN",
     help="Who owns how much at the start (repeatable). No more is ever made.",
 )
-@click.option("--consensus", default="solo", show_default=True, metavar="NAME", help="How blocks are ordered.")
+@click.option("--consensus", default="pbft", show_default=True, metavar="NAME", help="How blocks are ordered.")
 @click.option("--market", default="auction", show_default=True, metavar="NAME", help="How orders choose among bids.")
 @click.option(
     "--parameter",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from photon_core.chain.genesis import Genesis
     from photon_core.chain.keystore import Keystore
     from photon_core.node.client import NodeClient
-    from photon_core.node.views import BlockDetail, NodeStatus
+    from photon_core.node.views import BlockDetail, ConsensusStatus, Count, NodeStatus
 
 NAME_BYTES_MAX = 64
 
@@ -269,10 +269,28 @@ def status_command(session: Session, url: str | None) -> None:
     session.show(
         {**to_json(status), "certificate": {"height": height, "validators": rows}},
         lambda: [
-            Facts(status_facts(status)),
+            Facts([*status_facts(status), *_consensus_facts(status.consensus)]),
             Table(
                 ("validator", "power", f"signed {height}", ""),
                 [(r["key"], r["power"], "yes" if r["signed"] else "no", "this one" if r["self"] else "") for r in rows],
             ),
         ],
     )
+
+
+def _consensus_facts(consensus: ConsensusStatus | None) -> list[tuple[str, object]]:
+    """None for a full node, which somebody may ask as well."""
+    if consensus is None:
+        return []
+    return [
+        ("signer", consensus.signer),
+        ("engine", consensus.state),
+        ("blocks under way", str(consensus.in_flight)),
+        ("messages of no use", _counts(consensus.ignored)),
+        ("messages lost", _counts(consensus.lost)),
+        ("evidence", f"{consensus.evidence} in HOME/chain: some validator lies" if consensus.evidence else ""),
+    ]
+
+
+def _counts(counts: tuple[Count, ...]) -> str:
+    return ", ".join(f"{each.what} {each.count}" for each in counts)

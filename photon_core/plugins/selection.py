@@ -19,7 +19,7 @@ from photon_core.plugins.kinds import KIND
 
 ENVIRONMENT = "PHOTON_PLUGINS"
 
-DEFAULTS = ("consensus_solo", "market_auction", "transport_libp2p", "pricing_scale")
+DEFAULTS = ("consensus_pbft", "market_auction", "transport_libp2p", "pricing_scale")
 """What a command uses when nobody says otherwise. No runtime: a provider never falls back to one by itself."""
 DEVELOPMENT_DEFAULTS = (*DEFAULTS, "runtime_process")
 """What `photon up` uses: workloads are processes of this machine, for development."""
