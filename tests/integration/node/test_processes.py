@@ -113,7 +113,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     genesis = tmp_path / "genesis.toml"
     account = encode_address(RICH.address)
     made = subprocess.run(
-        [*PHOTON, "genesis", "create", str(genesis), "--development", "--account", f"{account}=1000",
+        [*PHOTON, "genesis", "create", str(genesis), "--consensus", "solo", "--development", "--account", f"{account}=1000",
          "--validator", validator.facts["card"]],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
