@@ -21,6 +21,7 @@ from photon_core.cli.node_home import (
     peer_option,
     peers_option,
 )
+from photon_core.cli.recover import recover_command
 
 if TYPE_CHECKING:
     from photon_core.chain.genesis import Genesis
@@ -44,6 +45,9 @@ def validator_group() -> None:
     photon validator join genesis.toml --home ./validator
     photon validator start --home ./validator
     """
+
+
+validator_group.add_command(recover_command)
 
 
 @validator_group.command("init")

@@ -146,13 +146,21 @@ class StartupRule:
     def _messages(self, answer: SeenAnswer) -> list[tuple[Slot, Hash]]:
         found: list[tuple[Slot, Hash]] = []
         for message in answer.messages:
-            own = [claim for claim in self.inspect(message) if claim.key == self.signer.public and claim.slot]
+            own = [claim for claim in self._read(message) if claim.key == self.signer.public and claim.slot]
             if not own:
                 raise PeerProtocolError("validator.seen: a message in which nothing is said of the key asked for")
             for claim in own:
                 self._require_own(claim.message, claim.signature)
                 found.append((engine_slot(claim.slot), digest_of(claim.message)))
         return found
+
+    def _read(self, message: bytes) -> tuple[Claim, ...]:
+        try:
+            return self.inspect(message)
+        except PeerProtocolError:
+            raise
+        except Exception as error:  # a plugin's fault, which a peer can reach, is not the end of this node
+            raise PeerProtocolError(f"validator.seen: a message that the engine cannot read: {error!r}") from error
 
     def _require_own(self, message: bytes, signature: bytes) -> None:
         if not verify_message(self.signer.public, message, signature):

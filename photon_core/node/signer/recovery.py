@@ -1,0 +1,85 @@
+"""A new store for a key whose store is lost, damaged or old: for the operator's command, which names the risk.
+
+What the old store can still be read to know, the new one knows too. The old folder is set aside, never deleted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from itertools import count
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from photon_core.api.errors import CodecError, PhotonError
+from photon_core.api.ids import ConsensusKey
+
+from .memory import LogMemory, SignedSlot, Standing, decode_memory
+from .startup import WINDOW_MAX
+from .store import IDENTITY_FILE, SIGNER_FOLDER, read_identity, write_store
+
+_NEW_FOLDER = "signer.new"
+"""What a crash leaves of a recovery: of no use, and removed by the next one."""
+
+
+@frozen(kw_only=True)
+class Recovered:
+    """`replaced` None: there was no store. `slots_kept`: what the old one still knew above its mark."""
+
+    replaced: Path | None
+    slots_kept: int
+    abstains_until: int
+
+
+@frozen(kw_only=True)
+class _Kept:
+    standing: Standing
+    slots: tuple[SignedSlot, ...] = ()
+    chain_id: bytes = b""
+
+
+def recover_store(home: Path, key: ConsensusKey, *, abstains_until: int) -> Recovered:
+    """A store in `home` for `key` that signs nothing up to this height. No process may run from `home`.
+
+    Signatures that it does not know are no news up to two windows more, or the start-up rule would take the operator's
+    decision back. PhotonError when another process has the folder, or the disk fails.
+    """
+    folder, new = home / SIGNER_FOLDER, home / _NEW_FOLDER
+    kept = _readable(folder, key)
+    standing = evolve(kept.standing, abstains_until=abstains_until, doubts_until=abstains_until + 2 * WINDOW_MAX)
+    shutil.rmtree(new, ignore_errors=True)
+    write_store(new, standing, kept.slots, kept.chain_id)
+    replaced = _set_aside(folder)
+    new.rename(folder)
+    return Recovered(replaced=replaced, slots_kept=len(kept.slots), abstains_until=abstains_until)
+
+
+def _readable(folder: Path, key: ConsensusKey) -> _Kept:
+    nothing = _Kept(standing=Standing(key=key))
+    if not (folder / IDENTITY_FILE).exists():
+        return nothing
+    try:
+        memory = LogMemory(folder)
+    except PhotonError as error:
+        if error.code != "corrupt-folder":
+            raise
+        return nothing
+    try:
+        signed, standing = decode_memory(memory.read_all(), key)
+        chain_id = read_identity(folder).chain_id
+    except (PhotonError, CodecError):
+        return nothing
+    finally:
+        memory.close()
+    slots = [SignedSlot(slot=slot, digest=found, round_floor=standing.round_floor) for slot, found in signed.items()]
+    return _Kept(standing=standing, slots=tuple(slots), chain_id=chain_id)
+
+
+def _set_aside(folder: Path) -> Path | None:
+    if not folder.exists():
+        return None
+    aside = next(
+        path for number in count(1) if not (path := folder.with_name(f"{folder.name}.replaced-{number}")).exists()
+    )
+    folder.rename(aside)
+    return aside
