@@ -46,6 +46,9 @@ class Domain(StrEnum):
     PEER = "photon/peer/1"
     """Signed by a node or account key over a challenge of the other end of a link."""
 
+    __hash__ = str.__hash__
+    """Enum's own is written in Python, and every digest looks its prefix up by it."""
+
 
 @cache
 def domain_prefix(domain: str) -> bytes:
