@@ -85,6 +85,8 @@ class Cluster:
     refused: Counter[str] = field(factory=Counter)
     held: set[int] = field(factory=set)
     """Nodes to which certificates of others do not come: their core does not catch up."""
+    stopped: dict[int, list[Envelope]] = field(factory=dict)
+    """Nodes whose process stands still (SIGSTOP), and what has come for them meanwhile."""
     _serial: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -106,7 +108,14 @@ class Cluster:
 
     @property
     def alive(self) -> list[Node]:
-        return [node for node in self.nodes if node.engine is not None]
+        return [node for node in self.nodes if node.engine is not None and node.index not in self.stopped]
+
+    def stop(self, index: int) -> None:
+        self.stopped[index] = []
+
+    def go_on(self, index: int) -> None:
+        """SIGCONT: what waited in its sockets comes now, and its timers are late."""
+        self.wire.extend(self.stopped.pop(index))
 
     def header_on(self, parent: Header, proposer: int) -> Header:
         self._serial += 1
@@ -145,6 +154,9 @@ class Cluster:
         node = self.nodes[envelope.target]
         if node.engine is None:
             return
+        if node.index in self.stopped:
+            self.stopped[node.index].append(envelope)
+            return
         try:
             claims = node.engine.inspect(envelope.data)
         except PeerProtocolError as error:
@@ -171,7 +183,7 @@ class Cluster:
         """The next block's certificate comes to this node, if there is one."""
         height = node.final.height + 1
         certificate = self.certificates.get(height)
-        if node.engine is None or certificate is None:
+        if node.engine is None or certificate is None or node.index in self.stopped:
             return False
         if node.index in self.held and height not in node.committed:
             return False
