@@ -10,6 +10,7 @@ import trio
 
 from photon_core.api.errors import PeerProtocolError
 from photon_core.api.ids import ConsensusKey, NodeKey
+from photon_core.api.transport import Channel
 from photon_core.peers.errors import CallTimeout, PeersError
 from photon_core.peers.requests import Peers
 
@@ -77,6 +78,7 @@ class _Settling:
             [self._rule.signer.public],
             timeout_s=ANSWER_TIMEOUT_S,
             max_reply_bytes=ANSWER_BYTES_MAX,
+            channel=Channel.BULK,
         )
         async with self._turn:
             await trio.to_thread.run_sync(self._rule.answered, validator, plain)

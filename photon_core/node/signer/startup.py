@@ -109,7 +109,7 @@ class StartupRule:
         if validator in self._answered or not self.validators.power_of(validator):
             return
         answer = decode_answer(plain)
-        found = [*self._statement(answer), *self._messages(answer)]
+        found = [*self._statements(answer), *self._messages(answer)]
         self._take_certificate(answer.certificate)
         for slot, digest in found:
             self._compare(slot, digest)
@@ -133,15 +133,15 @@ class StartupRule:
         if any(signed.validator == self.signer.public for signed in certificate.signatures):
             self._compare(statement_slot(statement.height), digest_of(statement_message(statement)))
 
-    def _statement(self, answer: SeenAnswer) -> list[tuple[Slot, Hash]]:
-        if answer.statement is None:
-            return []
-        statement = answer.statement.statement
-        if statement.chain_id != self.chain_id:
-            raise PeerProtocolError("validator.seen: a finality statement of another chain")
-        message = statement_message(statement)
-        self._require_own(message, answer.statement.signature)
-        return [(statement_slot(statement.height), digest_of(message))]
+    def _statements(self, answer: SeenAnswer) -> list[tuple[Slot, Hash]]:
+        found: list[tuple[Slot, Hash]] = []
+        for signed in answer.statements:
+            statement, message = signed.statement, statement_message(signed.statement)
+            if statement.chain_id != self.chain_id:
+                raise PeerProtocolError("validator.seen: a finality statement of another chain")
+            self._require_own(message, signed.signature)
+            found.append((statement_slot(statement.height), digest_of(message)))
+        return found
 
     def _messages(self, answer: SeenAnswer) -> list[tuple[Slot, Hash]]:
         found: list[tuple[Slot, Hash]] = []

@@ -93,8 +93,8 @@ class Committee:
         by: int = 0,
     ) -> Any:
         """As a peer sends it: plain."""
-        signed = None if statement is None else SignedStatement(statement, self.signature(statement, by).signature)
-        return to_plain(SeenAnswer(certificate=certificate, statement=signed, messages=tuple(messages)))
+        signed = () if statement is None else (SignedStatement(statement, self.signature(statement, by).signature),)
+        return to_plain(SeenAnswer(certificate=certificate, statements=signed, messages=tuple(messages)))
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ class Signing(RuleBasedStateMachine):
     # --- what is asked -----------------------------------------------------------------------------------------------
 
     def _vote(self, ahead: int, round_: int, variant: int, promises: bool) -> SignRequest:
+        """A promise to leave the rounds below opens a round: nothing was asked in it before, as engines do."""
+        promises = promises and all(slot[1] != ENGINE or slot[2] < round_ for slot in self.asked)
         slot = (self.certified + ahead, round_, 0 if promises else 1)
         return SignRequest(engine_slot(slot), self.committee.vote(slot, bytes([variant])), round_ if promises else 0)
 

@@ -106,7 +106,7 @@ async def test_it_asks_again_until_it_is_answered(committee: Any, monkeypatch: p
         asked.append(params)
         if len(asked) < 3:
             raise RemoteError("unavailable", "not yet")  # what a node says that is still starting
-        return [None, None, []]
+        return [None, [], []]
 
     async with Two(committee).running() as two:
         two.other.serve(METHOD, handler, allow=everyone)
@@ -119,7 +119,7 @@ async def test_garbage_costs_the_peer_its_link_and_is_no_answer(committee: Any) 
 
     async def handler(_peer: bytes, _params: object) -> Any:
         await trio.lowlevel.checkpoint()
-        return [None, None, [b"\xff"]]
+        return [None, [], [b"\xff"]]
 
     async with Two(committee).running() as two:
         two.other.serve(METHOD, handler, allow=everyone)

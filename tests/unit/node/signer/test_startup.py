@@ -13,7 +13,7 @@ from photon_core.api.errors import PeerProtocolError
 from photon_core.node.signer import Abstaining, Signer, SlotTaken, make_signer_store, statement_slot
 from photon_core.testing.slot_memory import CrashingMemory
 
-NOTHING: list[Any] = [None, None, []]
+NOTHING: list[Any] = [None, [], []]
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def lies(committee: Any) -> dict[str, Any]:
                 [committee.chain_id, 1_001, *[b"\x01" * 32] * 4],
                 [[s.validator, s.signature] for s in forged.signatures],
             ],
-            None,
+            [],
             [],
         ],
         "a statement under another key": committee.answer(statement=committee.statement(9), by=1),
@@ -207,7 +207,7 @@ def lies(committee: Any) -> dict[str, Any]:
         "a forged vote": committee.answer(messages=[committee.message(good, forged=True)]),
         "a message of somebody else": committee.answer(messages=[committee.message(good, by=2)]),
         "no message of the engine": committee.answer(messages=[b"\xff\xff"]),
-        "too many messages": [None, None, [committee.message(good)] * 3],
+        "too many messages": [None, [], [committee.message(good)] * 100],
         "a good statement with a bad message": committee.answer(
             statement=committee.statement(9), messages=[committee.message(good, forged=True)]
         ),
