@@ -1,4 +1,6 @@
-"""What makes the figures worth something: equal state on every validator, and every acknowledged transfer in it."""
+"""What makes the figures worth something: a whole network, equal state on every validator, and every acknowledged
+transfer in it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,19 @@ QUESTIONS_AT_ONCE = 8
 
 class Untrue(Exception):
     """The network does not hold what it acknowledged."""
+
+
+async def whole_network(nodes: Sequence[NodeClient]) -> None:
+    """Every validator is linked with all others, and they have made a block together."""
+    statuses: list[NodeStatus] = []
+    with trio.move_on_after(SETTLE_TIMEOUT_S):
+        while True:
+            statuses = [await node.status() for node in nodes]
+            if all(status.peers >= len(nodes) - 1 and status.height for status in statuses):
+                return
+            await trio.sleep(ASK_AGAIN_S)
+    said = "; ".join(f"{s.peers} peers, height {s.height}, {s.consensus}" for s in statuses)
+    raise Untrue(f"after {SETTLE_TIMEOUT_S:g} s the validators make no blocks together: {said}")
 
 
 async def equal_roots(nodes: Sequence[NodeClient]) -> tuple[int, Hash]:

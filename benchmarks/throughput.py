@@ -126,6 +126,7 @@ async def _measure(options: Options, network: Network, lanes: list[Lane]) -> Res
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(NodeClient(one.api, timeout_s=30)) for one in network.validators]
         client = Client(nodes, network, say)
+        await checks.whole_network(nodes)
         say(f"offering {options.offered_per_s}/s in an open loop")
         offered = await client.offer(lanes, options.offered_per_s, options.ramp_s, options.seconds)
         say(f"keeping {options.plan.accounts} transactions waiting in a closed loop")
