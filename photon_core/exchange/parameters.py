@@ -63,7 +63,7 @@ def development() -> Parameters:
     """Everything quick and free, for one machine."""
     return evolve(
         Parameters(),
-        bidding_window_ms=500,
+        bidding_window_ms=1_000,  # a bid passes four validators on a machine that does everything else as well
         reconfirmation_period_ms=15_000,
         max_gap_ms=2_000,
         heartbeat_ms=1_000,
