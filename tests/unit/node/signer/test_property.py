@@ -139,4 +139,4 @@ class Signing(RuleBasedStateMachine):
 
 def test_nothing_that_leaves_contradicts_what_left_before(committee_of: Any) -> None:
     Signing.committee = committee_of((1, 5))
-    run_state_machine_as_test(Signing, settings=settings(max_examples=100, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(Signing, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
