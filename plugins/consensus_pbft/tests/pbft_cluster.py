@@ -221,21 +221,20 @@ class Cluster:
                 return True
         return False
 
-    def settle(self) -> None:
-        """Until nothing is under way: answers, then contents, then messages, then certificates."""
-        for _ in range(ITEMS_MAX):
-            if self._each(self.answer) or self.fetch():
-                continue
-            if self.wire:
-                self.deliver(self.wire.popleft())
-                continue
-            if self._each(self.finalize) or self.offer_work():
-                continue
-            return
-        raise AssertionError("it never comes to rest")
+    def happen(self) -> bool:
+        """One thing that is under way: an answer, else contents, else a message, else a certificate, else work."""
+        if any(self.answer(node) for node in self.nodes) or self.fetch():
+            return True
+        if self.wire:
+            self.deliver(self.wire.popleft())
+            return True
+        return any(self.finalize(node) for node in self.nodes) or self.offer_work()
 
-    def _each(self, act: Callable[[Node], bool]) -> bool:
-        return True in [act(node) for node in self.nodes]
+    def settle(self) -> None:
+        for _ in range(ITEMS_MAX):
+            if not self.happen():
+                return
+        raise AssertionError("it never comes to rest")
 
     def offer_work(self) -> bool:
         """To whom it concerns: where the chain ends, and less is on its way than there is work for."""

@@ -113,11 +113,8 @@ class ViewChanging:
 
     def restored(self, record: PendingView) -> None:
         """It was pending before the restart. The same statement gets the same signature."""
-        if record.statement.final_height == self.replica.final.height:
-            self.own = OwnChange(record, None)
-            self._ask()
-        else:
-            self.renew()
+        self.own = OwnChange(record, None)
+        self._ask()
 
     def recorded(self, token: int) -> None:
         if self.own is not None and self.own.token == token:
@@ -128,12 +125,14 @@ class ViewChanging:
         """On the status timer: what may be lost is sent again, what is out of date is made anew."""
         if self.own is None or self.own.token is not None:
             return
-        if self.own.record.statement.final_height < self.replica.final.height:
-            self.renew()
-        elif self.own.signature is None:
+        if self.own.signature is None or self._is_outdated(self.own):
             self._ask()  # the signer may have abstained, and may do so no more
         else:
             self.send_own(None)
+
+    def _is_outdated(self, own: OwnChange) -> bool:
+        """A block has become final since; the signer signs nothing at its height any more."""
+        return own.record.statement.final_height < self.replica.final.height
 
     def send_own(self, to: ConsensusKey | None) -> None:
         if (message := self._own_message()) is not None:
@@ -141,6 +140,9 @@ class ViewChanging:
 
     def _ask(self) -> None:
         assert self.own is not None
+        if self._is_outdated(self.own):
+            self.renew()
+            return
         statement = self.own.record.statement
         slot = messages.change_slot(statement)
         self.signing.ask(slot, messages.change_statement(self.replica.chain_id, statement), statement.view)
@@ -233,7 +235,7 @@ class ViewChanging:
         if leader != replica.own or self.draft is not None or self.barred_view == replica.view:
             return
         if start <= replica.final.height:
-            self.renew()  # a block has become final since; nothing may be signed at its height any more
+            self.renew()
             return
         self.draft = draft_new_view(replica.chain_id, replica.view, here)
         for slot, statement in self.draft.statements.items():
