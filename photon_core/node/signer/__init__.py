@@ -10,13 +10,24 @@ recovery  a new store for a key whose store is lost: an operator's decision
 """
 
 from .memory import LogMemory, SlotMemory
-from .signer import Abstaining, Answer, Signer, SignRequest, SlotTaken, digest_of, engine_slot, statement_slot
+from .signer import (
+    Abstaining,
+    Answer,
+    HeightFinal,
+    Signer,
+    SignRequest,
+    SlotTaken,
+    digest_of,
+    engine_slot,
+    statement_slot,
+)
 from .store import SIGNER_FOLDER, make_signer_store
 
 __all__ = [
     "SIGNER_FOLDER",
     "Abstaining",
     "Answer",
+    "HeightFinal",
     "LogMemory",
     "SignRequest",
     "Signer",

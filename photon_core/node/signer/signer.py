@@ -69,13 +69,16 @@ class SlotTaken(PhotonError):
 
 @define(kw_only=True, eq=False)
 class Abstaining(PhotonError):
-    """Nothing is known to be wrong with what was asked, and it is not signed: the signer is in doubt of its memory, or
-    the height is final and it no longer matters.
+    """Nothing is known to be wrong with what was asked, and it is not signed: the signer is in doubt of its memory.
 
     `until_height` is the last height that this holds for; 0 when it is not a matter of heights.
     """
 
     until_height: int = 0
+
+
+class HeightFinal(Abstaining):
+    """No doubt: the height has its certificate, so this signature is of no use any more."""
 
 
 @frozen
@@ -215,7 +218,7 @@ class Signer:
         if found is not None:
             return _taken("slot-taken", f"slot {slot} was signed before, and for something else", found, wanted)
         if slot[0] <= standing.mark:
-            return _abstaining(slot, "its height is final already", standing.mark)
+            return _abstaining(slot, "its height is final already", standing.mark, HeightFinal)
         if slot[0] <= standing.abstains_until:
             return _abstaining(slot, "this signer's store is older than what it has signed", standing.abstains_until)
         if slot[1] == ENGINE and slot[2] < floor:
@@ -288,9 +291,9 @@ def _not_asked(request: SignRequest) -> Abstaining:
     return _abstaining(request.slot, "the other validators were not asked yet what they have seen of this key", 0)
 
 
-def _abstaining(slot: Slot, why: str, until_height: int) -> Abstaining:
+def _abstaining(slot: Slot, why: str, until_height: int, kind: type[Abstaining] = Abstaining) -> Abstaining:
     until = f", up to height {until_height}" if until_height else ""
-    return Abstaining(
+    return kind(
         code="abstaining",
         what=f"nothing is signed in slot {slot}: {why}{until}",
         remedy="The validator follows the chain meanwhile, and votes again by itself.",

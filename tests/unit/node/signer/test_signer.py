@@ -11,7 +11,7 @@ from photon_core.api.chain import FinalityStatement
 from photon_core.api.errors import CodecError, LocalProtocolError, PhotonError
 from photon_core.api.finality import statement_message
 from photon_core.chain.keys import KeyPurpose, from_seed, verify_message
-from photon_core.node.signer import Abstaining, Signer, SignRequest, SlotTaken, engine_slot, statement_slot
+from photon_core.node.signer import Abstaining, HeightFinal, Signer, SignRequest, SlotTaken, engine_slot, statement_slot
 from photon_core.node.signer.signer import FORGET_EVERY_HEIGHTS, REQUESTS_MAX
 from photon_core.testing.node import VALIDATOR
 from photon_core.testing.slot_memory import Crashed, CrashingMemory, CrashPoint
@@ -165,7 +165,7 @@ def test_below_the_mark_nothing_is_signed(signer: Signer) -> None:
     signer.sign_statement(statement(1))
     signer.raise_mark(5)
     for height in (1, 5):
-        with pytest.raises(Abstaining, match="final already, up to height 5"):
+        with pytest.raises(HeightFinal, match="final already, up to height 5"):
             signer.sign_statement(statement(height))
     signer.sign_statement(statement(6))
     signer.raise_mark(3)
