@@ -23,7 +23,6 @@ from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain.keys import verify_message
 from photon_core.node.steps import Publish
 from photon_core.node.signer import digest_of, engine_slot, statement_slot
-from photon_core.node.signer.memory import SignedSlot, decode_entry
 
 from .disk import Disk
 
@@ -133,6 +132,8 @@ class Checkers:
         for claim in fresh:
             if not self.signatures.valid(claim):
                 raise Violation(f"signature: {who} sends a claim of {_short(claim.key)} in {claim.slot} that is none")
+            if not claim.slot:
+                continue  # core's, of a certificate inside: they were judged when they were sent
             self._say(who, claim)
             if claim.key == own:
                 self._remembered(who, engine_slot(claim.slot), claim.message, disk)
@@ -155,8 +156,6 @@ class Checkers:
             raise Violation(f"durability: {who} states height {statement.height} before its block is synced")
 
     def _say(self, who: str, claim: Claim) -> None:
-        if not claim.slot:
-            return
         known = self._said.setdefault((claim.key, claim.slot), claim.message)
         if known != claim.message:
             raise Violation(f"equivocation: {who} shows a second statement of {_short(claim.key)} in {claim.slot}")
@@ -168,14 +167,8 @@ class Checkers:
 
     def _remembered(self, who: str, slot: Slot, message: bytes, disk: Disk) -> None:
         """Its signer knew of it, durably, before it left."""
-        wanted = digest_of(message)
-        for _, raw in reversed(disk.slots):
-            record = decode_entry(raw)
-            if isinstance(record, SignedSlot) and record.slot == slot:
-                if record.digest == wanted:
-                    return
-                break
-        raise Violation(f"durability: {who} sends what it signed in {slot} before its signer's memory is synced")
+        if disk.ever_signed.get(slot) != digest_of(message):
+            raise Violation(f"durability: {who} sends what it signed in {slot} before its signer's memory is synced")
 
     # --- the end -------------------------------------------------------------------------------------------------
 

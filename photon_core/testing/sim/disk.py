@@ -22,7 +22,9 @@ from typing import TypeVar
 from attrs import define, field
 
 from photon_core.api.chain import Block, Certificate
+from photon_core.api.consensus import Slot
 from photon_core.api.ids import Hash
+from photon_core.node.signer.memory import SignedSlot, decode_entry
 
 from .schedule import Schedule
 
@@ -88,6 +90,8 @@ class Disk:
     """Of the write-ahead log: lower heights were given up."""
     slots: list[tuple[int, bytes]] = field(factory=list)
     """The signer's memory: height and record."""
+    ever_signed: dict[Slot, Hash] = field(factory=dict)
+    """What was ever in it, forgotten or not: for the checkers."""
 
     def append_block(self, block: Block, name: Hash, certificate: Certificate | None) -> None:
         assert block.header.height == len(self.blocks) + 1, (
@@ -126,6 +130,9 @@ class DiskSlots:
 
     def append(self, records: Sequence[bytes], height: int) -> None:
         self._disk.slots += [(height, record) for record in records]
+        for record in map(decode_entry, records):
+            if isinstance(record, SignedSlot):
+                self._disk.ever_signed[record.slot] = record.digest
 
     def read_all(self) -> list[bytes]:
         return [record for _, record in self._disk.slots]

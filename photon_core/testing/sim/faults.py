@@ -2,11 +2,13 @@
 
 Theory of operation
 -------------------
-`Weather` draws a fault every now and then out of a table of kinds with weights, each an own small method that begins it
-and plans its end. Faults overlap as they come. Three of them are aimed, because chance alone would take thousands of
-runs to come by: at the validator that proposes, at the moment just after a sync, and at the moment in which a validator
-gives up a view. A fourth loses one kind of statement towards all hosts but one, and then takes that one away: so one
-alone knows what was decided.
+`Weather` draws a fault every now and then out of a table of kinds, each an own small method that begins it and plans its
+end. Faults overlap as they come. Each seed has its own weights, many of them zero: a run with a few kinds of faults, often,
+goes deeper than one with a little of all. Some are aimed, because chance alone would take thousands of
+runs to come by: at the validator that proposes, at the moment just after a sync, at the moment in which a validator
+gives up a view, and at that in which the first one commits a block. Others lose one kind of statement towards all hosts
+but one, and then take that one away, so that it alone knows what was decided; or all that is said of one height, while
+those above it go on.
 
 Safety is never at stake by any of this, so any number of hosts may be hit at once. Only how many lie is bounded.
 """
@@ -43,19 +45,20 @@ class Climate:
 
 @define(eq=False)
 class _Ban:
-    """Frames of `kind` (None: any) from `senders` to `receivers` are lost."""
+    """Frames of `kind` (None: any), of `height` (None: any), from `senders` to `receivers` are lost."""
 
     kind: Kind | None
     senders: tuple[int, ...]
     receivers: tuple[int, ...]
+    height: int | None = None
 
 
 def draw_climate(dice: random.Random) -> Climate:
     """Of a seed: links in order as they are in reality, or worse than reality; faults few or many."""
-    latency_ms = dice.choice([(1, 5), (1, 30), (5, 80), (20, 200)])
+    latency_ms = dice.choice([(1, 5), (1, 10), (1, 30), (5, 60), (20, 200)])
     lossy = dice.random() < 0.4
     return Climate(
-        pace_ms=dice.choice([400, 800, 1_600]),
+        pace_ms=dice.choice([600, 1_200, 2_500]),
         quality=Quality(
             latency_ms=latency_ms,
             in_order=not lossy,
@@ -65,7 +68,7 @@ def draw_climate(dice: random.Random) -> Climate:
         ),
         crash_after_sync=dice.choice([0.0, 0.002, 0.01]),
         hit_round_change=dice.choice([0.0, 0.2, 0.6]),
-        weights=tuple(dice.choice([0, 1, 1, 3]) for _ in range(len(_KINDS) - 1)) + (1,),
+        weights=tuple(dice.choice([0, 0, 1, 4]) for _ in range(len(_KINDS) - 1)) + (1,),
     )
 
 
@@ -81,6 +84,7 @@ class Weather:
     _endings: dict[int, Callable[[], None]] = field(factory=dict)
     """Of what has begun and has not ended."""
     _count: int = 0
+    _armed: bool = False
 
     # --- begin and end -------------------------------------------------------------------------------------------
 
@@ -90,6 +94,7 @@ class Weather:
         simulation.censor = self._censored
         simulation.on_synced = self._synced
         simulation.on_round_closed = self._round_closed
+        simulation.on_committed = self._committed
         self._next()
 
     def clear(self) -> None:
@@ -100,6 +105,7 @@ class Weather:
         simulation.links.quality = PERFECT
         simulation.censor = None
         simulation.on_synced = simulation.on_round_closed = lambda _: None
+        simulation.on_committed = lambda _: None
         for ending in list(self._endings.values()):
             ending()
         self._endings.clear()
@@ -163,14 +169,14 @@ class Weather:
 
     def power_cut(self) -> None:
         """All at once; one comes back later than the others."""
-        hosts = self._some(len(self.simulation.hosts))
-        for host in hosts:
-            self._down(host, self.dice.randint(20, 400))
-        self._down_again(hosts[0])
+        self._cut_power(self._some(1)[0])
 
-    def _down_again(self, host: Host) -> None:
-        if self.dice.random() < 0.7:
-            self._after(401, lambda: self._down(host, self.dice.randint(1_000, 5_000)))
+    def _cut_power(self, late: Host) -> None:
+        for host in self.simulation.hosts:
+            if host is late and self.dice.random() < 0.7:
+                self._down(host, self.dice.randint(1_500, 6_000))
+            else:
+                self._down(host, self.dice.randint(20, 400))
 
     def lose_quorum(self) -> None:
         """So long that nothing of before can be on its way any more."""
@@ -239,18 +245,20 @@ class Weather:
 
     def lonely(self) -> None:
         """One kind of message reaches one host alone, which is then away for long: it alone knows what follows of it."""
-        if not self._kinds:
-            return
+        if self._kinds:
+            self._favour(self.dice.choice(self._kinds))
+
+    def _favour(self, kind: Kind) -> None:
         favoured, for_ms = self._some(1)[0], self.dice.randint(100, 1_200)
         others = tuple(host.index for host in self.simulation.hosts if host is not favoured)
-        self._ban(self.dice.choice(self._kinds), tuple(range(len(self.simulation.hosts))), others, for_ms)
+        self._ban(kind, tuple(range(len(self.simulation.hosts))), others, for_ms)
 
         def away() -> None:
             pairs = [(favoured, host) for host in self.simulation.hosts if host is not favoured]
             if self.dice.random() < 0.5:
-                self._cut(pairs, self.dice.randint(1_000, 6_000))
+                self._cut(pairs, self.dice.randint(1_500, 6_000))
             else:
-                self._down(favoured, self.dice.randint(1_000, 6_000))
+                self._down(favoured, self.dice.randint(1_500, 6_000))
 
         self._after(self.dice.randint(max(1, for_ms // 2), for_ms), away)
 
@@ -258,9 +266,31 @@ class Weather:
         hosts = self.simulation.hosts
         return tuple(sorted(host.index for host in self._some(self.dice.randint(1, len(hosts)))))
 
-    def _ban(self, kind: Kind | None, senders: tuple[int, ...], receivers: tuple[int, ...], for_ms: int) -> None:
-        ban = _Ban(kind, senders, receivers)
-        self.simulation.tell("", f"--- lost for {for_ms} ms: {kind} from {senders} to {receivers}")
+    def lose_height(self) -> None:
+        """What all but the proposer say of the height that is next is lost, but not of those above it; and another kind
+        of message reaches one host alone, which then goes away.
+        """
+        kinds = [kind for kind in self._kinds if kind not in {(), MANY}]
+        if len(kinds) < 2:
+            return
+        lost, rare = self.dice.sample(kinds, 2)
+        others = tuple(host.index for host in self.simulation.hosts if host is not self._leader())
+        everybody = tuple(range(len(self.simulation.hosts)))
+        self._ban(lost, others, everybody, self.dice.randint(500, 2_500), max(self.simulation.checkers.chain) + 1)
+        if self.dice.random() < 0.7:
+            self._favour(rare)
+
+    def _ban(
+        self,
+        kind: Kind | None,
+        senders: tuple[int, ...],
+        receivers: tuple[int, ...],
+        for_ms: int,
+        height: int | None = None,
+    ) -> None:
+        ban = _Ban(kind, senders, receivers, height)
+        which = f"{kind}" + ("" if height is None else f" of height {height}")
+        self.simulation.tell("", f"--- lost for {for_ms} ms: {which} from {senders} to {receivers}")
         self._bans.append(ban)
         self._until(for_ms, lambda: self._bans.remove(ban))
 
@@ -269,7 +299,10 @@ class Weather:
         if kind not in self._kinds:
             self._kinds.append(kind)
         return any(
-            sender in ban.senders and to in ban.receivers and (ban.kind is None or ban.kind == kind)
+            sender in ban.senders
+            and to in ban.receivers
+            and (ban.kind is None or ban.kind == kind)
+            and (ban.height is None or any(claim.slot[:1] == (ban.height,) for claim in claims))
             for ban in self._bans
         )
 
@@ -280,6 +313,16 @@ class Weather:
         host = self.simulation.hosts[node.host]
         if self.climate.crash_after_sync and self.dice.random() < self.climate.crash_after_sync:
             self._down(host, self._span_ms())
+
+    def cut_at_commit(self) -> None:
+        """All at once, in the moment in which the next block is committed by somebody."""
+        self._armed = True
+
+    def _committed(self, node: Node) -> None:
+        """Its engine commits a block that none has committed before."""
+        if self._armed:
+            self._armed = False
+            self._after(self.dice.randint(0, 3), partial(self._cut_power, self.simulation.hosts[node.host]))
 
     def _round_closed(self, node: Node) -> None:
         """A validator is giving up a view: now is the time to strike."""
@@ -313,6 +356,8 @@ _KINDS: tuple[Callable[[Weather], None], ...] = (
     Weather.isolate_leader,
     Weather.lose_kind,
     Weather.lonely,
+    Weather.lose_height,
+    Weather.cut_at_commit,
     Weather.deal,
 )
 _AT_ROUND_CHANGE: tuple[Callable[[Weather], None], ...] = (
@@ -327,6 +372,7 @@ _AT_ROUND_CHANGE: tuple[Callable[[Weather], None], ...] = (
 
 def kind_of(claims: Sequence[Claim]) -> Kind:
     """What engines tell their statements apart by, as far as a slot says it: all behind height and round."""
-    if not claims:
+    slots = [claim.slot for claim in claims if claim.slot]
+    if not slots:
         return ()
-    return claims[0].slot[2:] if len(claims) == 1 else MANY
+    return slots[0][2:] if len(slots) == 1 else MANY

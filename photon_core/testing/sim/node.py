@@ -39,6 +39,8 @@ TIME_BOUND_MS = 2_000
 GATE_MS = 300
 """A signer's gate opens this long after a start at most: so long its start-up rule asks the other validators. What is
 to be signed waits for it in the driver."""
+SYNC_MS = ((0, 1), (0, 3), (3, 40))
+"""How long a sync takes, drawn for each device of each node: one may lag behind another by a few messages."""
 BACKLOG_MAX = 20_000
 
 MakeEngine = Callable[[EngineContext], consensus.Engine]
@@ -101,7 +103,6 @@ class Node:
     dice: random.Random
     surroundings: Surroundings
     skew_ms: int = 0
-    sync_ms: tuple[int, int] = (0, 3)
     disk: Disk = field(factory=Disk)
     up: bool = False
     stopped: bool = False
@@ -124,7 +125,9 @@ class Node:
     _tree_free_ms: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self._log, self._wal, self._slots = (Device(self.schedule, self.dice, self.sync_ms) for _ in range(3))
+        self._log, self._wal, self._slots = (
+            Device(self.schedule, self.dice, self.dice.choice(SYNC_MS)) for _ in range(3)
+        )
 
     @property
     def key(self) -> SigningKey:

@@ -20,7 +20,7 @@ from .setting import setting
 from .simulation import Simulation
 from .trace import Describe, Names, Trace
 
-BAD_WEATHER_MS = 12_000
+BAD_WEATHER_MS = 20_000
 HEALING_MS_MAX = 180_000
 """Views double their timeouts; after a bad time the next change may be a minute away."""
 BLOCKS_AFTER = 3

@@ -95,6 +95,7 @@ class Simulation:
         self.censor: Censor | None = None
         self.on_synced: Callable[[Node], None] = lambda _: None
         self.on_round_closed: Callable[[Node], None] = lambda _: None
+        self.on_committed: Callable[[Node], None] = lambda _: None
         self.last_proposer = 0
         self.heads: dict[str, int] = {node.name: 0 for node in self.nodes()}
         self._index = {key.public: i for i, key in enumerate(setting.keys)}
@@ -194,12 +195,15 @@ class Simulation:
             self.trace.stepped(self.schedule.now_ms, node.name, event, effects)
         honest = not self.hosts[node.host].lies
         if isinstance(event, consensus.ProposalBuilt):
-            self.last_proposer = node.host
+            self.on_committed: Callable[[Node], None] = lambda _: None
+        self.last_proposer = node.host
         for effect in effects:
             match effect:
                 case consensus.Commit(header=header) if honest and len(self.hosts) > 1:
                     # of one alone, what was not written never was; of several, others may know of it already
                     self.quorum.committed(header.height, self.schedule.now_ms)
+                    if header.height not in self.checkers.chain:
+                        self.on_committed(node)
                     self.checkers.committed(node.name, header)
                 case consensus.SendAfter(token=token, message=message):
                     self._promised[node.name, node.life, message] = token
