@@ -19,6 +19,9 @@ from photon_core.cli.cards import card_to_toml, peers_to_toml
 from photon_core.exchange.events import EVENT
 from photon_core.exchange.messages import MESSAGE
 from photon_core.node import config, gossip, views
+from photon_core.node.signer import Signer, make_signer_store
+from photon_core.node.signer.seen import SeenAnswer, SignedStatement
+from photon_core.node.signer.store import IDENTITY_FILE
 from photon_core.peers import wire
 from photon_core.provider import state
 from photon_core.provider.config import ProviderSettings
@@ -90,6 +93,10 @@ def _files() -> Iterator[tuple[str, Example]]:
         node_key=values.NODE.public.hex(),
         addresses=("/ip4/127.0.0.1/tcp/4290",),
     )
+    with TemporaryDirectory() as folder:
+        make_signer_store(Path(folder), values.CONSENSUS)
+        Signer.open(values.CONSENSUS, Path(folder), values.CHAIN).close()
+        yield "signer-identity", ("json", (Path(folder) / IDENTITY_FILE).read_text().strip())
     yield "run", as_json(asdict(info))
     claims = Claims(hostnames={"www.example.org": values.ORDER}, ports={(values.ORDER, "db", 6379): 20_000})
     with TemporaryDirectory() as folder:
@@ -150,6 +157,9 @@ def _peers() -> Iterator[tuple[str, Example]]:
         yield f"frame/{type(frame).__name__}", hexadecimal(wire.to_frame(frame))
     pair = [codec.encode_record(values.BLOCK), codec.encode_record(values.CERTIFICATE)]
     yield "blocks-answer", hexadecimal(codec.encode([pair]))
+    signed = SignedStatement(values.STATEMENT, values.CERTIFICATE.signatures[0].signature)
+    seen = SeenAnswer(certificate=None, statements=(signed,), messages=(b"an engine's message",))
+    yield "seen-answer", hexadecimal(codec.encode_record(seen))
 
 
 def _http() -> Iterator[tuple[str, Example]]:

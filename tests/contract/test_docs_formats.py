@@ -28,6 +28,8 @@ from photon_core.manifest.sections import decode_section, encode_section, mismat
 from photon_core.manifest.versions import Manifest, inconsistencies
 from photon_core.node import blocksync, config, gossip, views
 from photon_core.node.http.app import ROUTES
+from photon_core.node.signer.seen import SeenAnswer
+from photon_core.node.signer.store import IDENTITY_FILE, Identity, read_identity
 from photon_core.peers import authorization, methods, wire
 from photon_core.provider import state
 from photon_core.provider.config import ProviderSettings, provider_settings
@@ -90,6 +92,7 @@ BYTES: dict[str, Callable[[bytes], bytes]] = {
     "gossip/head": gossip_again,
     "gossip/transactions": gossip_again,
     "blocks-answer": blocks_answer_again,
+    "seen-answer": again(SeenAnswer),
     "http/submit": submission_again,
     **{f"frame/{cls.__name__}": lambda data: wire.to_frame(wire.from_frame(data)) for cls in wire._CLASSES.values()},
     **{
@@ -137,6 +140,7 @@ OWN_TEST = {
     "node-config",
     "provider-config",
     "keystore",
+    "signer-identity",
     "run",
     "provider-state",
     "transaction-diagnostic",
@@ -220,6 +224,11 @@ def test_the_agents_state_is_written_as_it_is_read(tmp_path: Path) -> None:
     path.write_text(EXAMPLES["provider-state"])
     state.save(path, state.load(path, CHAIN))
     assert path.read_text() == EXAMPLES["provider-state"]
+
+
+def test_the_signers_identity_opens(tmp_path: Path) -> None:
+    (tmp_path / IDENTITY_FILE).write_text(EXAMPLES["signer-identity"])
+    assert read_identity(tmp_path) == Identity(key=GENESIS.validators[0].key, chain_id=CHAIN)
 
 
 # --- what the examples say together -----------------------------------------------------------------------------------
