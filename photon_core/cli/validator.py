@@ -26,8 +26,6 @@ from photon_core.cli.recover import recover_command
 if TYPE_CHECKING:
     from photon_core.chain.genesis import Genesis
     from photon_core.chain.keystore import Keystore
-    from photon_core.node.client import NodeClient
-    from photon_core.node.views import BlockDetail, ConsensusStatus, Count, NodeStatus
 
 NAME_BYTES_MAX = 64
 
@@ -250,51 +248,9 @@ def start_command(session: Session, passphrase_file: Path | None) -> None:
 @node_url_option
 @pass_session
 def status_command(session: Session, url: str | None) -> None:
-    """Show how a running validator is: its height, who signed the newest certificate, what its engine says."""
-    from photon_core.api.fields import to_json
-    from photon_core.cli.node_home import ask, status_facts
+    """Show how a running validator is: its height, who signs the certificates, what its engine says."""
+    from photon_core.cli.node_home import ask
+    from photon_core.cli.validator_status import ask_status
 
-    async def question(node: NodeClient) -> tuple[NodeStatus, list[dict[str, Any]], BlockDetail | None]:
-        return await node.status(), (await node.genesis())["validators"], await node.block("latest")
-
-    status, validators, newest = ask(session, url, question)
-    certificate = newest.certificate if newest is not None else None
-    signed = {signature.validator.hex() for signature in certificate.signatures} if certificate else set()
-    rows = [
-        {
-            "key": each["key"],
-            "power": each["power"],
-            "signed": each["key"] in signed,
-            "self": each["node_key"] == status.node_key.hex(),
-        }
-        for each in validators
-    ]
-    height = certificate.statement.height if certificate else 0
-    session.show(
-        {**to_json(status), "certificate": {"height": height, "validators": rows}},
-        lambda: [
-            Facts([*status_facts(status), *_consensus_facts(status.consensus)]),
-            Table(
-                ("validator", "power", f"signed {height}", ""),
-                [(r["key"], r["power"], "yes" if r["signed"] else "no", "this one" if r["self"] else "") for r in rows],
-            ),
-        ],
-    )
-
-
-def _consensus_facts(consensus: ConsensusStatus | None) -> list[tuple[str, object]]:
-    """None for a full node, which somebody may ask as well."""
-    if consensus is None:
-        return []
-    return [
-        ("signer", consensus.signer),
-        ("engine", consensus.state),
-        ("blocks under way", str(consensus.in_flight)),
-        ("messages of no use", _counts(consensus.ignored)),
-        ("messages lost", _counts(consensus.lost)),
-        ("evidence", f"{consensus.evidence} in HOME/chain: some validator lies" if consensus.evidence else ""),
-    ]
-
-
-def _counts(counts: tuple[Count, ...]) -> str:
-    return ", ".join(f"{each.what} {each.count}" for each in counts)
+    status = ask(session, url, ask_status)
+    session.show(status.document(), status.human)
