@@ -125,6 +125,8 @@ class Member:
     facts: dict[str, Any] = field(factory=dict)
     started_at: float = 0.0
     is_paused: bool = False
+    is_behind: bool = False
+    """It was away, and has not caught up yet."""
     _process: Process | None = None
 
     # --- commands ----------------------------------------------------------------------------------------------------
@@ -211,7 +213,7 @@ class Member:
         os.kill(self._process.pid, number)
 
     def pause(self) -> None:
-        self.is_paused = True
+        self.is_paused = self.is_behind = True
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -220,7 +222,7 @@ class Member:
 
     def stop(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Returns when it is gone, with its exit code."""
-        self.is_paused = False
+        self.is_paused, self.is_behind = False, True
         self.send(number)
         process, self._process = self._process, None
         assert process is not None
@@ -318,6 +320,7 @@ class Cluster:
             member.begin(warm=warm)
         for member in self.members:
             await member.ready()
+            member.is_behind = False
 
     def close(self) -> None:
         """Nothing of it runs any more, whatever state it was in."""
@@ -329,11 +332,27 @@ class Cluster:
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def urls(self) -> list[str]:
-        """Of those that run and were not stopped."""
-        return [member.url for member in self.living()]
+        """Where a client does not wait for one that is behind."""
+        return [member.url for member in self.living() if not member.is_behind]
 
     def living(self, besides: Sequence[Member] = ()) -> list[Member]:
         return [member for member in self.members if member.runs and not member.is_paused and member not in besides]
+
+    async def describe(self) -> str:
+        """How everybody is, for the messages of failed tests."""
+        lines: list[str] = []
+        with trio.CancelScope(shield=True):
+            for member in self.living():
+                try:
+                    status = await member.status()
+                except (NodeUnreachable, httpx.TransportError) as error:
+                    lines.append(f"{member.name}: {error}")
+                else:
+                    lines.append(
+                        f"{member.name}: height {status.height} of {status.best_height}, {status.peers} peers, "
+                        f"{status.halted or 'not halted'}, {status.consensus}"
+                    )
+        return "\n".join(lines)
 
     async def primary(self) -> Member:
         """Who proposed the newest block. It may be another one a moment later."""
@@ -347,6 +366,7 @@ class Cluster:
         """It has what the others had when this was called."""
         top = max([(await other.status()).height for other in self.living(besides=[member])])
         await eventually(member.status, lambda status: status.height >= top, within_s)
+        member.is_behind = False
 
     async def blocks(self, member: Member, top: int) -> list[Final]:
         found: dict[int, Final] = {}
@@ -366,12 +386,12 @@ class Cluster:
         return [found[height] for height in range(1, top + 1)]
 
     async def all_agree(self, within_s: float = 10.0) -> list[Final]:
-        """Everybody is well and has, up to a height that somebody has now, the same blocks with the same state roots,
+        """All that run are well and have, up to a height that somebody has now, the same blocks with the same state roots,
         which it computed itself: a node whose own are others halts.
         """
         top = max([(await member.status()).height for member in self.living()])
         first: list[Final] = []
-        for member in self.members:
+        for member in self.living():
             status = await eventually(member.status, lambda status: status.height >= top, within_s)
             assert status.halted == "", f"{member.name}: {status.halted}"
             blocks = await self.blocks(member, top)

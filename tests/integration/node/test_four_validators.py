@@ -37,13 +37,18 @@ async def under_load(cluster: Cluster, payers: list[Payer]) -> AsyncIterator[Pay
     async with trio.open_nursery() as nursery:
         for other in others:
             nursery.start_soon(other.pay_for_ever, BATCH)
-        await probe.pay()
-        yield probe
+        try:
+            await probe.pay()
+            yield probe
+        except BaseException:
+            print(f"the probe was told last: {probe.said}", await cluster.describe(), sep="\n")
+            raise
         nursery.cancel_scope.cancel()
     await everything_is_there(cluster, payers)
 
 
 async def everything_is_there(cluster: Cluster, payers: list[Payer]) -> None:
+    assert cluster.living() == cluster.members
     blocks = await cluster.all_agree()
     heights = {one: block.header.height for block in blocks for one in block.transactions}
     for payer in payers:
@@ -175,8 +180,8 @@ async def test_a_primary_that_was_stopped_for_long_is_passed_over_and_comes_back
             while True:
                 with trio.fail_after(PROGRESS_S):
                     await probe.pay()
-        victim.resume()
         began = trio.current_time()
+        victim.resume()
         await within_limit("it goes on", probe.pay, began)
         await cluster.caught_up(victim, CATCH_UP_S)
         print(f"and has caught up: {trio.current_time() - began:.2f} s")

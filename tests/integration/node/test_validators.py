@@ -19,10 +19,10 @@ SOON_S = 20.0
 
 
 async def final_at(network: LiveNetwork, number: int, height: int) -> Hash:
-    """Waits until a node has a block of this height, certified, and returns the state root that it was certified with."""
+    """Waits until a node has a block of this height, certified. The state root that it was certified with."""
     async with network.client(number) as client:
-        while (await client.status()).height < height:
-            await trio.sleep(0.02)
+        async for _ in client.events(height):
+            break
         block = await client.block(height)
     assert block is not None
     assert block.certificate is not None
