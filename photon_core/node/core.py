@@ -107,7 +107,7 @@ class NodeCore:
         if self._votes:
             if (work := self._work.due_in_ms(now)) > 0:  # else the engine knows of it, and something else must come
                 times.append(work)
-            if self.pipeline or self.mempool:
+            if self.pipeline or self.mempool or self.sync.best_height > self.head_height:
                 times.append(self._resend_at_ms - now.monotonic_ms)
         if (due := self.ordering.due_in_ms(now)) is not None:
             times.append(due)
@@ -158,7 +158,8 @@ class NodeCore:
                 | steps.BlocksArrived()
             ):
                 self._keep_up(event, now)
-                self._emit(*self.sync.step(self.head_height, now.monotonic_ms))
+                coming = self._votes and bool(self.pipeline or self.ordering.in_flight(now))
+                self._emit(*self.sync.step(self.head_height, now.monotonic_ms, coming=coming))
             case (
                 steps.MessageArrived()
                 | steps.ContentArrived()

@@ -8,6 +8,9 @@ height once more, and then only after peers that failed less often; a block that
 claims much and gives nothing costs one time-out, not one for each claim, while anybody honest is there. Blocks wait in
 a small buffer by height, each already verified by its certificate, so it does not matter who sent them: a block that is
 there is right.
+
+A validator is a step behind the quickest of the others all the time, and gets the block by itself in a moment. Who
+knows that it is on its way is patient: it asks only when the head has not moved for a while.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ FETCH_BLOCKS_MAX = 64
 """Per request: the answer must fit in the reply limit, and a lost answer must not cost much."""
 BUFFER_BLOCKS_MAX = 256
 FETCH_TIMEOUT_MS = 15_000
+PATIENCE_MS = 500
+"""Some ten times what votes, disks and statements take for a block."""
 
 
 @define
@@ -40,6 +45,9 @@ class Sync:
     _buffer: dict[int, CertifiedBlock] = field(factory=dict)
     _asked: NodeKey | None = None
     _asked_at_ms: int = 0
+    _head: int = 0
+    _head_since_ms: int = 0
+    """When `step` first saw this head."""
 
     @property
     def best_height(self) -> int:
@@ -78,8 +86,12 @@ class Sync:
             del self._buffer[stale]
         return self._buffer.pop(head + 1, None)
 
-    def step(self, head: int, now_ms: int) -> tuple[FetchBlocks, ...]:
-        """What to ask for now: at most one fetch."""
+    def step(self, head: int, now_ms: int, *, coming: bool = False) -> tuple[FetchBlocks, ...]:
+        """What to ask for now: at most one fetch. `coming`: the next block is on its way without being asked for."""
+        if head != self._head:
+            self._head, self._head_since_ms = head, now_ms
+        if coming and now_ms - self._head_since_ms < PATIENCE_MS:
+            return ()
         if self._asked is not None:
             if now_ms - self._asked_at_ms < FETCH_TIMEOUT_MS:
                 return ()

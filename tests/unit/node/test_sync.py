@@ -7,7 +7,7 @@ from attrs import evolve
 
 from photon_core.api.chain import Block
 from photon_core.node.steps import CertifiedBlock, FetchBlocks
-from photon_core.node.sync import BUFFER_BLOCKS_MAX, FETCH_BLOCKS_MAX, FETCH_TIMEOUT_MS, Sync
+from photon_core.node.sync import BUFFER_BLOCKS_MAX, FETCH_BLOCKS_MAX, FETCH_TIMEOUT_MS, PATIENCE_MS, Sync
 from photon_core.testing.node import Network
 
 A, B = b"\x0a" * 32, b"\x0b" * 32
@@ -52,6 +52,18 @@ def test_one_fetch_at_a_time() -> None:
     sync = syncing(a=9, b=9)
     assert len(sync.step(0, 0)) == 1
     assert sync.step(0, 1) == ()
+
+
+def test_waits_for_what_comes_by_itself_until_the_head_stands_still() -> None:
+    sync = syncing(a=9)
+    assert sync.step(5, 1_000, coming=True) == ()
+    assert sync.step(6, 1_400, coming=True) == ()  # it moved
+    assert sync.step(6, 1_399 + PATIENCE_MS, coming=True) == ()
+    assert sync.step(6, 1_400 + PATIENCE_MS, coming=True) == (FetchBlocks(peer=A, from_height=7, count=3),)
+
+
+def test_does_not_wait_for_what_nobody_sends() -> None:
+    assert syncing(a=9).step(5, 1_000) == (FetchBlocks(peer=A, from_height=6, count=4),)
 
 
 def test_nobody_ahead_nothing_to_ask() -> None:
