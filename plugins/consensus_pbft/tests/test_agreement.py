@@ -1,15 +1,18 @@
 """Four engines, everything in any order, lost, doubled or cut off by a crash: they agree, and then go on.
 
-The simulator (`photon_core.testing.sim`) does this to whole nodes; here it is the engine alone, and failing runs shrink.
+The simulator (`photon_core.testing.sim`) does this to whole nodes; here it is the engine alone, and failures shrink.
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pbft_cluster import Cluster, Envelope
+from pbft_liar import Liar
+from pbft_node import key_of
 
 from photon_consensus_pbft.config import PbftConfig
 from photon_core.api import consensus as api
@@ -115,3 +118,39 @@ def test_long_runs_of_chance_agree_and_go_on() -> None:
         cluster = Cluster(powers=powers, config=PbftConfig(tenure_blocks=chance.choice([2, 100])))
         steps = [(chance.randrange(len(ACTIONS)), chance.randrange(2**16)) for _ in range(1_500)]
         check(cluster, steps)
+
+
+def lied_to(seed: int, powers: tuple[int, ...] = (1, 1, 1, 1), steps: int = 1_500) -> Cluster:
+    """One validator lies, and the others may crash and lose messages; then it is silent, and they must go on."""
+    chance = random.Random(seed)
+    tenure_blocks = chance.choice([1, 3, 100])
+    cluster = Cluster(powers=powers, config=PbftConfig(tenure_blocks=tenure_blocks), is_random=True)
+    liar = Liar(cluster, chance.randrange(len(powers)), chance)
+    for node in cluster.nodes:
+        if node.index != liar.index:
+            node.start()
+    for _ in range(steps):
+        for envelope in cluster.wire:
+            if envelope.target == liar.index:
+                liar.listen(envelope)
+        cluster.wire = deque(envelope for envelope in cluster.wire if envelope.target != liar.index)
+        if chance.random() < 0.15:
+            liar.lie()
+        action = chance.choice(ACTIONS)
+        if action not in (_crash_or_return, _timer) or chance.random() < 0.2:
+            honest = chance.choice(liar.honest)
+            action(cluster, honest if action in (_crash_or_return, _work, _finalize) else chance.randrange(2**16))
+        while len(cluster.wire) > WIRE_MAX:
+            cluster.wire.popleft()
+    for node in cluster.nodes:
+        if node.engine is None and node.index != liar.index:
+            node.start()
+    cluster.order(3, within_ms=60_000)
+    assert {evidence.first.key for evidence in cluster.evidence} <= {key_of(liar.index)}, "an honest one is accused"
+    return cluster
+
+
+def test_one_liar_among_four_neither_divides_nor_stops_them() -> None:
+    """Paper, section 3: safety and liveness while no more than ⌊(n - 1) / 3⌋ replicas are faulty, here as liars."""
+    runs = [lied_to(seed) for seed in range(40)]
+    assert any(cluster.evidence for cluster in runs), "it was caught, too"
