@@ -23,7 +23,7 @@ def chain(tmp_path: Path) -> LiveChain:
 
 @pytest.fixture
 def new_cluster(tmp_path: Path) -> Iterator[Callable[..., Awaitable[tuple[Cluster, list[Payer]]]]]:
-    """`await new_cluster(…)`: a made one that ends with its test whatever happens in it, and payers with money."""
+    """Makes clusters that end with their test whatever happens in it, and payers with money."""
     clusters: list[Cluster] = []
 
     async def make(*, consensus: str = "pbft", payers: int = 2, **how_many: int) -> tuple[Cluster, list[Payer]]:

@@ -1,4 +1,4 @@
-"""Validators and followers as real processes, over libp2p on loopback, with real disks: made, killed, stopped, compared.
+"""Validators and followers as real processes, with libp2p on loopback and real disks: made, killed, stopped, compared.
 
     cluster = Cluster(tmp_path)
     try:
@@ -65,6 +65,11 @@ def free_ports(count: int) -> list[int]:
             if port not in found:
                 found.append(port)
     return found
+
+
+def figure(text: str) -> None:
+    """Something measured: shown with `pytest -s`, and when the test fails."""
+    print(text)  # noqa: T201
 
 
 async def eventually(look: Callable[[], Awaitable[T]], wanted: Callable[[T], object], within_s: float) -> T:
@@ -301,9 +306,7 @@ class Cluster:
     async def add_follower(self, name: str) -> Member:
         member = self._member(name, "node")
         peers = ("--peers", str(self.folder / "genesis.peers.toml"))
-        member.facts = await member.must(
-            "node", "init", "--genesis", str(self.genesis), *peers, *self._places(member)
-        )
+        member.facts = await member.must("node", "init", "--genesis", str(self.genesis), *peers, *self._places(member))
         self.followers.append(member)
         return member
 
@@ -364,7 +367,7 @@ class Cluster:
 
     async def caught_up(self, member: Member, within_s: float) -> None:
         """It has what the others had when this was called."""
-        top = max([(await other.status()).height for other in self.living(besides=[member])])
+        top = max([(await other.status()).height for other in self.living(besides=[member])], default=0)
         await eventually(member.status, lambda status: status.height >= top, within_s)
         member.is_behind = False
 
@@ -386,8 +389,8 @@ class Cluster:
         return [found[height] for height in range(1, top + 1)]
 
     async def all_agree(self, within_s: float = 10.0) -> list[Final]:
-        """All that run are well and have, up to a height that somebody has now, the same blocks with the same state roots,
-        which it computed itself: a node whose own are others halts.
+        """All that run are well, and have the same blocks up to a height that somebody has now, with the same state
+        roots, which each computed itself: a node whose own are others halts.
         """
         top = max([(await member.status()).height for member in self.living()])
         first: list[Final] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 from attrs import define, field
+from live_cluster import Final
 
 from photon_core.api.ids import Hash
 from photon_core.chain.keys import KeyPurpose, SigningKey, generate
@@ -35,6 +36,8 @@ class Payer:
     key: SigningKey = field(factory=lambda: generate(KeyPurpose.ACCOUNT))
     acknowledged: dict[Hash, int] = field(factory=dict)
     """With the height."""
+    told: dict[str, int] = field(factory=dict)
+    """By whom: the greatest height that it has acknowledged, so it may never be without that again."""
     sequence: int = 0
     said: str = ""
     """What the last attempt brought, for messages of failed tests."""
@@ -49,7 +52,7 @@ class Payer:
             for number in range(count)
         ]
         self.sequence += count
-        while waiting := await self._attempt(waiting):
+        while waiting := await self._attempt(waiting):  # noqa: ASYNC110  # what it waits for is in other processes
             await trio.sleep(PAUSE_S)
 
     async def pay_for_ever(self, count: int) -> None:
@@ -80,5 +83,16 @@ class Payer:
         assert answer.receipt is not None
         assert answer.receipt.outcome is Outcome.DONE, answer.receipt
         self.acknowledged[answer.id] = answer.height
+        self.told[url] = max(self.told.get(url, 0), answer.height)
         self._height = max(self._height, answer.height)
         return True
+
+
+def require_all_acknowledged(blocks: Sequence[Final], payers: Sequence[Payer]) -> None:
+    """Each is where the client was told, and none is in two blocks."""
+    heights = {one: block.header.height for block in blocks for one in block.transactions}
+    assert len(heights) == sum(len(block.transactions) for block in blocks), "a transaction is in two blocks"
+    for payer in payers:
+        assert payer.acknowledged
+        for one, height in payer.acknowledged.items():
+            assert heights.get(one) == height, f"{one.hex()} was acknowledged at {height}: {heights.get(one)}"

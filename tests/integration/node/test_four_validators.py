@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from live_cluster import Cluster, Member
-from payer import RECEIVER, Payer
+from live_cluster import Cluster, Member, figure
+from payer import RECEIVER, Payer, require_all_acknowledged
 
 PROGRESS_S = 5.0
 """What the chain may take to go on."""
@@ -41,7 +41,7 @@ async def under_load(cluster: Cluster, payers: list[Payer]) -> AsyncIterator[Pay
             await probe.pay()
             yield probe
         except BaseException:
-            print(f"the probe was told last: {probe.said}", await cluster.describe(), sep="\n")
+            figure(f"the probe was told last: {probe.said}\n{await cluster.describe()}")
             raise
         nursery.cancel_scope.cancel()
     await everything_is_there(cluster, payers)
@@ -50,14 +50,9 @@ async def under_load(cluster: Cluster, payers: list[Payer]) -> AsyncIterator[Pay
 async def everything_is_there(cluster: Cluster, payers: list[Payer]) -> None:
     assert cluster.living() == cluster.members
     blocks = await cluster.all_agree()
-    heights = {one: block.header.height for block in blocks for one in block.transactions}
-    for payer in payers:
-        assert payer.acknowledged
-        for one, height in payer.acknowledged.items():
-            assert heights.get(one) == height, f"{one.hex()} was acknowledged at {height}"
-    assert len(heights) == sum(len(block.transactions) for block in blocks), "none is in two blocks"
+    require_all_acknowledged(blocks, payers)
     for member in cluster.members:
-        assert await member.balance(RECEIVER) >= len(heights)
+        assert await member.balance(RECEIVER) >= sum(len(block.transactions) for block in blocks)
 
 
 async def within_limit(what: str, done: Callable[[], Awaitable[None]], since: float | None = None) -> None:
@@ -65,7 +60,7 @@ async def within_limit(what: str, done: Callable[[], Awaitable[None]], since: fl
     began = trio.current_time() if since is None else since
     with trio.move_on_at(began + PROGRESS_S):
         await done()
-        print(f"{what}: {trio.current_time() - began:.2f} s")
+        figure(f"{what}: {trio.current_time() - began:.2f} s")
         return
     raise AssertionError(f"{what}: no progress within {PROGRESS_S} s")
 
@@ -80,7 +75,7 @@ async def kill_and_go_on(what: str, cluster: Cluster, victim: Member, probe: Pay
 async def come_back(cluster: Cluster, victim: Member) -> None:
     await victim.start(warm=True)
     await cluster.caught_up(victim, CATCH_UP_S)
-    print(f"{victim.name} is back, and has caught up: {trio.current_time() - victim.started_at:.2f} s after its start")
+    figure(f"{victim.name} is back, and has caught up: {trio.current_time() - victim.started_at:.2f} s after its start")
 
 
 async def backup(cluster: Cluster) -> Member:
@@ -184,7 +179,7 @@ async def test_a_primary_that_was_stopped_for_long_is_passed_over_and_comes_back
         victim.resume()
         await within_limit("it goes on", probe.pay, began)
         await cluster.caught_up(victim, CATCH_UP_S)
-        print(f"and has caught up: {trio.current_time() - began:.2f} s")
+        figure(f"and has caught up: {trio.current_time() - began:.2f} s")
         second = next(member for member in cluster.validators if member is not victim)
         await kill_and_go_on("another", cluster, second, probe)  # who was stopped has a vote again
         await come_back(cluster, second)

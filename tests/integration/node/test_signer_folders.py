@@ -80,8 +80,7 @@ async def signs(member: Member) -> int:
 
 
 async def first_signed(member: Member, above: int) -> int:
-    """The first height whose certificate, as it has it itself, holds this validator's signature. A certificate is a quorum of
-    the statements, those that came first: not each holds it."""
+    """The first height whose certificate holds its signature. Not each does: the first of a quorum make it."""
     key = bytes.fromhex(member.facts["consensus_key"])
     async with member.client() as node:
         for height in itertools.count(above + 1):

@@ -4,8 +4,8 @@
     process = warm.run(["validator", "start", "--home", …], log=home / "log")    # a real process, to be killed at will
 
 Run as a program it is the parent of those processes. It answers requests on its standard input, a socket, one at a
-time: `{"run": arguments}` with the files for stdout and stderr, `{"wait": pid}`. It has one thread and no event loop, so
-what forks from it begins as a fresh interpreter would. Its children are killed when it ends, and it ends with the test.
+time: `{"run": arguments}` with the files for stdout and stderr, `{"wait": pid}`. It has one thread and no event loop,
+so what forks from it begins as a fresh interpreter would. Its children die with it, and it ends with the test.
 """
 
 from __future__ import annotations
