@@ -121,6 +121,9 @@ def bad_statement(**changed: object) -> ViewChange:
 
 
 CHANGES = full_new_view().changes
+OTHER_CHAINS = attrs.evolve(
+    certify(BLOCK, QUORUM), statement=attrs.evolve(certify(BLOCK, QUORUM).statement, chain_id=b"\x34" * 32)
+)
 REFUSED: dict[str, tuple[Message, str]] = {
     "a stranger's vote": (bad(vote(3, BLOCK), validator=4), "a validator with index 4; there are 4"),
     "a stranger's view change": (
@@ -145,6 +148,10 @@ REFUSED: dict[str, tuple[Message, str]] = {
     "a certificate with a stranger": (
         view_change(2, 1, final_height=1, certificate=certify(BLOCK, (0, 1, 2, 77))),
         "this height's validators",
+    ),
+    "another chain's certificate": (
+        view_change(2, 1, final_height=1, certificate=OTHER_CHAINS),
+        "this chain",
     ),
     "a proof one vote short": (
         view_change(2, 1, proof(BLOCK, 0, (0, 1))),

@@ -73,9 +73,10 @@ def carry_over(statements: Sequence[ViewChangeStatement], final_hash: Hash | Non
     4. So the highest claim at each g is b_g; each b_g is the parent of the next, and the certified block at S is the
        parent of the first. The walk meets no gap and no foreign parent before it has b.
 
-    It is step 2 that fails when COMMITs are sent without prepared ancestors: then the walk may stop at a gap below b,
-    and b, committed by somebody, is lost. Whether a *foreign* block stops the walk matters for the same reason: below
-    the highest committed block none can, above it nothing is lost.
+    Step 2 is where prepared ancestors are needed: without them the walk may stop at a gap below b, though a quorum has
+    committed b. Nobody would have handed b over, since that goes in order (`ordering.advance`); but a commit that may
+    be undone is none, and whoever makes a quorum of COMMITs count for the ancestors too is right only because of it.
+    Foreign parents are the same matter: below a committed block none can stop the walk, above it nothing is lost.
     """
     start = proven_final_height(statements) + 1
     parent = final_hash

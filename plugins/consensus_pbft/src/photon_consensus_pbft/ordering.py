@@ -32,7 +32,8 @@ def fits_parent(header: Header, parent: Hash) -> bool:
 
 def may_commit(prepared_below: bool, prepared: bool) -> bool:
     """COMMIT(h) needs prepared certificates of this view for h and for every ancestor that is not final: a view change
-    walks up and stops at the first gap, and what is committed must lie below none (`new_view.carry_over`).
+    walks up and stops at the first gap, and below what a quorum has committed there must be none
+    (`new_view.carry_over`).
     """
     return prepared_below and prepared
 
