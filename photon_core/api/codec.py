@@ -97,7 +97,9 @@ def _check(value: object, where: str, depth: int) -> None:
         if depth >= DEPTH_MAX:
             raise CodecError(where, f"lists at most {DEPTH_MAX} deep", "a deeper one")
         for item in value:  # type: ignore[attr-defined]
-            _check(item, where, depth + 1)
+            kind = type(item)
+            if kind is not bytes and not (kind is int and I64_MIN <= item <= U64_MAX):  # most are, and need no call
+                _check(item, where, depth + 1)
     else:
         raise CodecError(where, "integers, bytes, text, lists, booleans and null only", kind.__name__)
 

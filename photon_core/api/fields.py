@@ -251,13 +251,30 @@ def _forms(cls: type[Any]) -> tuple[tuple[str, Form], ...]:
     return _CACHE[cls]
 
 
+_PLAINLY: dict[type[Any], tuple[tuple[str, ...], tuple[tuple[int, Form], ...]]] = {}
+
+
+def _plainly(cls: type[Any]) -> tuple[tuple[str, ...], tuple[tuple[int, Form], ...]]:
+    """All fields' names, and the forms of those that are not plain as they are: most are, and need no call."""
+    if (known := _PLAINLY.get(cls)) is not None:
+        return known
+    forms = _forms(cls)
+    turned = tuple((index, form) for index, (_, form) in enumerate(forms) if form.to_plain is not _same)
+    _PLAINLY[cls] = (tuple(name for name, _ in forms), turned)
+    return _PLAINLY[cls]
+
+
 def describe(cls: type[Any]) -> tuple[tuple[str, str], ...]:
     """(field name, form name) in wire order."""
     return tuple((name, form.name) for name, form in _forms(cls))
 
 
 def to_plain(value: Any) -> list[Any]:
-    return [form.to_plain(getattr(value, name)) for name, form in _forms(type(value))]
+    names, turned = _plainly(type(value))
+    plain = [getattr(value, name) for name in names]
+    for index, form in turned:
+        plain[index] = form.to_plain(plain[index])
+    return plain
 
 
 def from_plain(cls: type[T], plain: Any, where: str = "") -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from photon_core.api.ids import Address
 from photon_core.api.market import Market
@@ -41,7 +41,7 @@ class Execution:
         assert amount_uptn >= 0
         if amount_uptn:
             account = self.ledger.account(address)
-            self.ledger.put_account(address, evolve(account, balance_uptn=account.balance_uptn + amount_uptn))
+            self.ledger.put_account(address, account.with_balance(account.balance_uptn + amount_uptn))
 
     def debit(self, address: Address, amount_uptn: int, purpose: str) -> None:
         """Takes money from a balance, or refuses with both values; `purpose` says what it is needed for."""
@@ -52,4 +52,4 @@ class Execution:
                 Code.INSUFFICIENT_FUNDS,
                 f"the account has {account.balance_uptn} uptn, {purpose} needs {amount_uptn} uptn",
             )
-        self.ledger.put_account(address, evolve(account, balance_uptn=account.balance_uptn - amount_uptn))
+        self.ledger.put_account(address, account.with_balance(account.balance_uptn - amount_uptn))

@@ -36,7 +36,7 @@ from photon_core.exchange.handlers import HANDLERS, touched_deployments
 from photon_core.exchange.listings import Listings
 from photon_core.exchange.messages import Message
 from photon_core.exchange.parameters import Parameters
-from photon_core.exchange.records import BlockTime, ChainStatus, ValidatorRecord
+from photon_core.exchange.records import Account, BlockTime, ChainStatus, ValidatorRecord
 from photon_core.exchange.refusals import Code, Refusal, Refused
 from photon_core.exchange.schedule import Schedule
 from photon_core.exchange.state import Ledger, Reader
@@ -214,9 +214,10 @@ class Exchange:
         )
 
     def _charge(self, run: Execution, transaction: ChainTransaction) -> None:
-        run.debit(transaction.sender, transaction.fee_uptn, "the fee")
         account = run.ledger.account(transaction.sender)
-        run.ledger.put_account(transaction.sender, evolve(account, sequence=account.sequence + 1))
+        left_uptn = account.balance_uptn - transaction.fee_uptn
+        assert left_uptn >= 0, f"a transaction that cannot pay {transaction.fee_uptn} uptn is void"
+        run.ledger.put_account(transaction.sender, Account(balance_uptn=left_uptn, sequence=account.sequence + 1))
         run.credit(run.payee, transaction.fee_uptn)
 
     def _payee_of(self, proposer: ConsensusKey) -> Address:
@@ -231,6 +232,8 @@ class Exchange:
         return self._markets[rule.from_height]
 
     def _watch(self, key: bytes, before: Any, after: Any) -> None:
+        if key[:1] == keys.ACCOUNT:  # most writes, and nothing is derived from balances
+            return
         self.schedule.watch(key, before, after)
         self.listings.watch(key, before, after)
 

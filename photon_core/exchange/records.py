@@ -94,6 +94,10 @@ class Account:
     balance_uptn: int = fields.uint(UPTN_MAX, default=0)
     sequence: int = fields.uint(default=0)
 
+    def with_balance(self, balance_uptn: int) -> Account:
+        """As `evolve`, which is twice as slow: every transaction changes some balances."""
+        return Account(balance_uptn=balance_uptn, sequence=self.sequence)
+
 
 @frozen(kw_only=True)
 class Provider:
