@@ -97,20 +97,21 @@ def check_block_form(block: Block, parent: Header, validators: ValidatorSet, cha
     Signatures are not checked here: the node remembers which it has seen (`transactions.claim_of`).
     """
     check_header(block.header, parent, validators)
+    check_size(block.transactions)  # before anything is read of them
     transactions = tuple(decode_transaction(raw, chain_id) for raw in block.transactions)
-    check_content(block.header, transactions)
+    check_ids([t.id for t in transactions], block.header)
     return transactions
 
 
 def check_content(header: Header, transactions: Sequence[Transaction]) -> None:
     """CodecError unless these are, in this order, the transactions that `header` names, and may stand in one block."""
-    check_size(transactions)
+    check_size([t.raw for t in transactions])
     check_ids([t.id for t in transactions], header)
 
 
-def check_size(transactions: Sequence[Transaction]) -> None:
+def check_size(transactions: Sequence[bytes]) -> None:
     """CodecError when they are too many or too large for one block."""
-    size = sum(len(t.raw) for t in transactions)
+    size = sum(map(len, transactions))
     if len(transactions) > TRANSACTIONS_PER_BLOCK_MAX or size > BLOCK_TRANSACTIONS_BYTES_MAX:
         raise CodecError(
             "block.transactions",

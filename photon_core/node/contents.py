@@ -187,7 +187,7 @@ class Contents:
         transactions = tuple(wanted.found[one] for one in wanted.ids)
         self._forget(name)
         try:
-            blocks.check_size(transactions)
+            blocks.check_size([t.raw for t in transactions])
         except CodecError as error:
             return Found(name, str(error))
         self._whole[name] = transactions
