@@ -12,13 +12,15 @@ from typing import Any
 from attrs import asdict
 
 from photon_core.api import bech32m, codec
+from photon_core.api.consensus import Claim
 from photon_core.api.fields import to_json
 from photon_core.api.finality import block_hash
 from photon_core.chain.genesis import genesis_to_toml
 from photon_core.cli.cards import card_to_toml, peers_to_toml
 from photon_core.exchange.events import EVENT
 from photon_core.exchange.messages import MESSAGE
-from photon_core.node import config, gossip, views
+from photon_core.node import config, consensus_frames, gossip, steps, views
+from photon_core.node.evidence import evidence_line
 from photon_core.node.signer import Signer, make_signer_store
 from photon_core.node.signer.seen import SeenAnswer, SignedStatement
 from photon_core.node.signer.store import IDENTITY_FILE
@@ -103,6 +105,12 @@ def _files() -> Iterator[tuple[str, Example]]:
         path = Path(folder) / "state.json"
         state.save(path, state.State(chain_id=values.CHAIN, mark=120, claims=claims))
         yield "provider-state", ("json", path.read_text())
+    lie = steps.NoteEvidence(first=_claim(b"one"), second=_claim(b"another"))
+    yield "evidence", ("json", evidence_line(lie))
+
+
+def _claim(message: bytes) -> Claim:
+    return Claim(values.CONSENSUS.public, message, values.CONSENSUS.sign_message(message), (120, 0, 1))
 
 
 def _chain() -> Iterator[tuple[str, Example]]:
@@ -140,6 +148,9 @@ def _peers() -> Iterator[tuple[str, Example]]:
         yield f"call/{type(call).__name__}", as_json(to_json(call))
     yield "gossip/head", hexadecimal(gossip.head_frame(120))
     yield "gossip/transactions", hexadecimal(next(gossip.transaction_frames([values.TRANSACTION])))
+    (said,) = values.CERTIFICATE.signatures
+    yield "consensus/statement", hexadecimal(consensus_frames.statement_frame(values.STATEMENT, said))
+    yield "content-answer", hexadecimal(codec.encode([values.RAW_TRANSACTION]))
     params = codec.encode([119, 2])
     frames: tuple[wire.Message, ...] = (
         wire.Open(

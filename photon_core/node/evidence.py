@@ -29,15 +29,21 @@ class EvidenceFile:
     def note(self, effect: steps.NoteEvidence) -> None:
         """Blocking, for a moment: it is rare. A disk that cannot take it is no reason to stop."""
         self.count += 1
-        key = effect.first.key.hex()
-        log.critical("VALIDATOR %s SIGNED TWO STATEMENTS THAT EXCLUDE EACH OTHER; see %s", key, self.path)
-        line = json.dumps({"validator": key, "first": _plain(effect.first), "second": _plain(effect.second)}) + "\n"
+        log.critical(
+            "VALIDATOR %s SIGNED TWO STATEMENTS THAT EXCLUDE EACH OTHER; see %s", effect.first.key.hex(), self.path
+        )
+        line = evidence_line(effect) + "\n"
         try:
             with self.path.open("a", encoding="ascii") as file:
                 if file.tell() + len(line) <= FILE_BYTES_MAX:
                     file.write(line)
         except OSError as error:
             log.error("%s: the proof could not be kept: %s", self.path, error)
+
+
+def evidence_line(effect: steps.NoteEvidence) -> str:
+    first, second = effect.first, effect.second
+    return json.dumps({"validator": first.key.hex(), "first": _plain(first), "second": _plain(second)})
 
 
 def _plain(claim: Claim) -> dict[str, object]:

@@ -302,7 +302,7 @@ class Peers:
                 self._nursery.start_soon(self._service.answer, conversation, request, method, visitor)
 
     def drop(self, peer: NodeKey, error: PeerProtocolError) -> None:
-        """It broke the protocol. For callers who find out later than in the callback that they were given a frame by."""
+        """It broke the protocol. For callers who find out later than in the callback that gave them its frame."""
         if peer not in self.breaches and len(self.breaches) < LOGGED_PEERS_MAX:
             log.warning("dropped the peer %s, which broke the protocol: %s", peer.hex()[:16], error)
         if peer in self.breaches or len(self.breaches) < LOGGED_PEERS_MAX:

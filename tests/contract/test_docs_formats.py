@@ -18,7 +18,7 @@ from photon_core.api.finality import block_hash
 from photon_core.chain import blocks, transactions
 from photon_core.chain.certificates import verify_certificate
 from photon_core.chain.genesis import chain_id, genesis_from_toml, genesis_to_toml
-from photon_core.chain.keys import KeyPurpose
+from photon_core.chain.keys import KeyPurpose, verify_message
 from photon_core.chain.keystore import Keystore
 from photon_core.cli import cards
 from photon_core.exchange import records
@@ -26,7 +26,7 @@ from photon_core.exchange.events import EVENT, EVENTS, Receipt
 from photon_core.exchange.messages import MESSAGE, MESSAGES
 from photon_core.manifest.sections import decode_section, encode_section, mismatches
 from photon_core.manifest.versions import Manifest, inconsistencies
-from photon_core.node import blocksync, config, gossip, views
+from photon_core.node import blocksync, config, consensus_frames, gossip, views
 from photon_core.node.http.app import ROUTES
 from photon_core.node.signer.seen import SeenAnswer
 from photon_core.node.signer.store import IDENTITY_FILE, Identity, read_identity
@@ -59,11 +59,17 @@ def again(cls: type[Any]) -> Callable[[bytes], bytes]:
 
 
 def gossip_again(data: bytes) -> bytes:
-    match gossip.decode_frame(data, CHAIN):
+    match gossip.decode_frame(data):
         case gossip.HeadMessage(height):
             return gossip.head_frame(height)
         case gossip.TransactionsMessage(found):
-            return next(gossip.transaction_frames(found))
+            return next(gossip.transaction_frames(gossip.decode_transactions(found, CHAIN)))
+
+
+def consensus_again(data: bytes) -> bytes:
+    found = consensus_frames.decode_frame(data)
+    assert isinstance(found, consensus_frames.SignedStatement)
+    return consensus_frames.statement_frame(found.statement, found.signature)
 
 
 def blocks_answer_again(data: bytes) -> bytes:
@@ -91,6 +97,8 @@ BYTES: dict[str, Callable[[bytes], bytes]] = {
     "authorization": again(authorization.SignedAuthorization),
     "gossip/head": gossip_again,
     "gossip/transactions": gossip_again,
+    "consensus/statement": consensus_again,
+    "content-answer": submission_again,
     "blocks-answer": blocks_answer_again,
     "seen-answer": again(SeenAnswer),
     "http/submit": submission_again,
@@ -143,6 +151,7 @@ OWN_TEST = {
     "signer-identity",
     "run",
     "provider-state",
+    "evidence",
     "transaction-diagnostic",
     "transaction-body-diagnostic",
     "http/submitted",
@@ -170,6 +179,15 @@ def test_answers_with_a_form_of_their_own() -> None:
     (entry,) = submitted["items"]
     assert views.page((from_json(views.Submitted, entry),), submitted["after"]) == submitted
     assert set(json.loads(EXAMPLES["http/error"])["error"]) == {"code", "what"}
+
+
+def test_evidence_is_proof() -> None:
+    lie = json.loads(EXAMPLES["evidence"])
+    key = bytes.fromhex(lie["validator"])
+    for claim in (lie["first"], lie["second"]):
+        assert verify_message(key, bytes.fromhex(claim["message"]), bytes.fromhex(claim["signature"]))
+    assert lie["first"]["slot"] == lie["second"]["slot"]
+    assert lie["first"]["message"] != lie["second"]["message"]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
