@@ -24,6 +24,11 @@ def alone(**parts: object) -> tuple[Cluster, Node]:
     return cluster, cluster.nodes[1]
 
 
+def all_are_heard(cluster: Cluster, final_height: int = 0) -> None:
+    for index in (0, 2, 3):
+        cluster.inject(index, 1, Status(view=0, active=True, final_height=final_height, heights=()))
+
+
 def sent(node: Node, kind: type) -> list:
     found = (messages.decode(e.message) for e in node.log if isinstance(e, api.SendNow | api.SendAfter))
     return [message for message in found if isinstance(message, kind)]
@@ -58,6 +63,7 @@ def change_views(cluster: Cluster) -> None:
 def test_patience_begins_with_work_and_is_not_begun_again() -> None:
     """4.4: a backup starts a timer when it receives a request and the timer is not already running."""
     cluster, node = alone()
+    all_are_heard(cluster)
     node.tell(api.WorkWaiting())
     cluster.advance(TIMEOUT_MS - 1)
     node.tell(api.WorkWaiting())
@@ -79,6 +85,7 @@ def test_a_block_that_becomes_final_ends_the_wait_and_what_still_waits_begins_an
     second = cluster.block_on(first)
     for block in (first, second):
         cluster.inject(0, 1, pre_prepare(block, 0))
+    all_are_heard(cluster)
     cluster.advance(TIMEOUT_MS - 1)
     for index in (0, 2, 3):
         cluster.vouch(index, first)
@@ -103,7 +110,7 @@ def test_a_process_that_stood_still_blames_nobody_at_first() -> None:
     cluster, node = alone()
     node.tell(api.WorkWaiting())
     cluster.now_ms += 20_000
-    cluster.next_timer(cluster.now_ms)  # status
+    all_are_heard(cluster)
     while cluster.next_timer(cluster.now_ms):
         pass
     assert standing(node) == (0, Mode.ACTIVE)
@@ -115,16 +122,43 @@ def test_who_lags_behind_blames_nobody() -> None:
     """Others have later blocks, and of those who say so one is honest: the chain goes on."""
     cluster, node = alone()
     node.tell(api.WorkWaiting())
-    ahead = Status(view=0, active=True, final_height=7, heights=())
-    cluster.inject(2, 1, ahead)
-    cluster.inject(3, 1, ahead)
+    for _ in range(10):
+        all_are_heard(cluster, final_height=7)
+        cluster.advance(TIMEOUT_MS)
+    assert standing(node) == (0, Mode.ACTIVE)
+
+
+def test_who_is_cut_off_blames_nobody() -> None:
+    """Without a quorum in hearing no view can be changed; to ask for it would only close the own one."""
+    cluster, node = alone()
+    cluster.inject(2, 1, Status(view=0, active=True, final_height=0, heights=()))
+    node.tell(api.WorkWaiting())
     cluster.advance(10 * TIMEOUT_MS)
     assert standing(node) == (0, Mode.ACTIVE)
+    all_are_heard(cluster)
+    cluster.advance(TIMEOUT_MS)
+    assert standing(node) == (1, Mode.PENDING)
+
+
+def test_a_validator_that_was_away_while_nothing_happened_comes_back_into_the_view() -> None:
+    """A restarted one sees an overdue heartbeat before it has heard a word; that is not the primary's fault."""
+    cluster = Cluster().start()
+    cluster.order(2)
+    cluster.nodes[3].crash()
+    cluster.order(5)
+    cluster.held.add(3)  # core takes its time to catch up
+    cluster.nodes[3].start()
+    cluster.backlog += 1
+    cluster.advance(3_000)
+    cluster.held.clear()
+    cluster.order(3)
+    assert {standing(node) for node in cluster.nodes} == {(0, Mode.ACTIVE)}
 
 
 def test_one_liar_that_claims_later_blocks_does_not_keep_a_dead_primary() -> None:
     cluster, node = alone()
     node.tell(api.WorkWaiting())
+    all_are_heard(cluster)
     cluster.inject(2, 1, Status(view=0, active=True, final_height=7, heights=()))
     cluster.advance(TIMEOUT_MS)
     assert standing(node) == (1, Mode.PENDING)
@@ -262,18 +296,24 @@ def test_patience_doubles_from_view_to_view_up_to_a_bound_and_a_block_makes_it_s
     assert {node.replica.patience_ms for node in cluster.alive} == {TIMEOUT_MS}
 
 
-def test_while_two_of_four_are_down_nothing_commits_and_views_do_not_run_away() -> None:
+@pytest.mark.parametrize("returning", [0, 1])
+@pytest.mark.parametrize("heard_before_ms", [0, 3_000])
+def test_while_two_of_four_are_down_nothing_commits_and_views_do_not_run_away(
+    heard_before_ms: int, returning: int
+) -> None:
     """4.5.2: the timer runs only with 2f + 1 VIEW-CHANGEs here. Issue 4: progress within 5 s of a return."""
     cluster = Cluster().start()
     cluster.order(3)
+    cluster.advance(heard_before_ms)
     cluster.nodes[0].crash()
     cluster.nodes[1].crash()
     height = max(cluster.decided)
-    cluster.backlog += 100
+    cluster.backlog = height + 3
     cluster.advance(600_000)
     assert max(cluster.decided) == height
-    assert {standing(node) for node in cluster.alive} == {(1, Mode.PENDING)}
-    cluster.nodes[0].start()
+    waits_in = (1, Mode.PENDING) if heard_before_ms else (0, Mode.ACTIVE)
+    assert {standing(node) for node in cluster.alive} == {waits_in}
+    cluster.nodes[returning].start()
     cluster.order(3, within_ms=5_000)
 
 

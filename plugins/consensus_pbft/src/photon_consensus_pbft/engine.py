@@ -252,13 +252,15 @@ class PbftEngine:
         self._retransmission.tick()
 
     def _patience_ended(self, late_ms: int) -> None:
-        """Before others are blamed: was it this process that stood still, or is it this node that lags behind?"""
+        """Before others are blamed: did this process stand still, is this node cut off, or does it lag behind?"""
         replica = self._replica
-        was_stopped, self._was_stopped = self._was_stopped, late_ms > replica.patience_ms // 2
+        was_stopped, self._was_stopped = self._was_stopped, late_ms > replica.patience_ms // 4
         if self._was_stopped and not was_stopped:
             self._wait_on(f"patience ended {late_ms} ms late: this process stood still")
         elif replica.mode is Mode.ENTERING:
             self._wait_on(f"view {replica.view} is not on disk yet")
+        elif replica.mode is Mode.ACTIVE and not self._retransmission.quorum_is_here():
+            self._wait_on("too few others are heard of to change a view with")
         elif replica.mode is Mode.ACTIVE and self._retransmission.others_are_ahead():
             self._wait_on("others have later blocks: the chain goes on")
         else:

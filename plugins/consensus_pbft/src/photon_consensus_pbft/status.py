@@ -24,11 +24,14 @@ IDLE_MS = 2_000
 """Otherwise, for those who come back."""
 ANSWER_MS_MIN = 200
 """Between answers to one peer: an answer may be some 200 KiB, and a STATUS has 20 bytes."""
+HEARD_MS_MAX = 5_000
+"""Who has said nothing for so long, two idle intervals and some, may not be there."""
 
 
 @define
 class Peer:
     answered_ms: int | None = None
+    heard_ms: int | None = None
     final_height: int = 0
 
 
@@ -83,7 +86,7 @@ class Retransmission:
             replica.ignore(Reason.STRANGER, sender)
             return
         peer = self._peers.setdefault(index, Peer())
-        peer.final_height = max(peer.final_height, status.final_height)
+        peer.final_height, peer.heard_ms = max(peer.final_height, status.final_height), replica.now_ms
         if not self._may_answer(sender):
             return
         if status.view > replica.view:
@@ -102,6 +105,15 @@ class Retransmission:
         """An honest validator has a final block that is not here: the chain goes on, and core is catching up."""
         ahead = [i for i, peer in sorted(self._peers.items()) if peer.final_height > self.replica.final.height]
         return self.replica.members.is_weak(self.replica.members.power(ahead))
+
+    def quorum_is_here(self) -> bool:
+        """With whom a view could be changed at all: whoever is cut off, or has just started, blames nobody."""
+        oldest_ms = self.replica.now_ms - HEARD_MS_MAX
+        here = [
+            i for i, peer in sorted(self._peers.items()) if peer.heard_ms is not None and peer.heard_ms >= oldest_ms
+        ]
+        members, own = self.replica.members, self.replica.own
+        return members.is_quorum(members.power(here if own is None else {own, *here}))
 
     def _may_answer(self, sender: ConsensusKey) -> bool:
         index = self.replica.members.index_of(sender)
