@@ -70,6 +70,9 @@ def _status_facts(status: NodeStatus) -> Facts:
     """Every field; the time with its age, and in words whether the node takes blocks."""
     facts = dict(_all_facts(status).pairs)
     facts["block time ms"] = f"{status.block_time_ms} ({age(status.block_time_ms)})"
+    facts.pop("consensus")
+    if status.consensus is not None:
+        facts["signer"], facts["engine"] = status.consensus.signer, status.consensus.state
     halted = facts.pop("halted", "")
     return Facts([*facts.items(), ("well", f"no, it has halted: {halted}" if halted else "yes")])
 
