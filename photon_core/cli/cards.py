@@ -7,6 +7,7 @@ to know that it comes from that operator; `photon genesis show` lets each of the
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ CARD_FILE = "card.toml"
 CARD_BYTES_MAX = 16 * 1024
 """Sixteen addresses and the keys fit many times over; anything larger is another file."""
 ADDRESSES_MAX = 16
+POWER_MAX = 2**53
+"""As the field of genesis has it."""
 PEERS_BYTES_MAX = 2**20
 """All validators that a chain can have, each with all its addresses, fit."""
 
@@ -40,9 +43,8 @@ class ValidatorCard:
     payee: Address = fields.address()
     addresses: tuple[str, ...] = fields.listof(fields.text_form(256), ADDRESSES_MAX, 0, ())
 
-    @property
-    def in_genesis(self) -> GenesisValidator:
-        return GenesisValidator(key=self.consensus_key, node_key=self.node_key, power=1, payee=self.payee)
+    def in_genesis(self, power: int = 1) -> GenesisValidator:
+        return GenesisValidator(key=self.consensus_key, node_key=self.node_key, power=power, payee=self.payee)
 
 
 @frozen(kw_only=True)
@@ -81,6 +83,24 @@ def _no_card(file: Path, why: str) -> UsageError:
         what=f"this is no validator's card: {why}",
         remedy="`photon validator init` writes one, HOME/card.toml; ask its operator for it.",
     )
+
+
+def validators_of(cards: Sequence[ValidatorCard], powers: Sequence[str]) -> list[GenesisValidator]:
+    """`powers` are `<name on a card>=<number>`; who is not in them has 1. UsageError for one that fits no card."""
+    by_name = Counter(card.name for card in cards)
+    power_of = dict.fromkeys(by_name, 1)
+    for text in powers:
+        name, _, number = text.rpartition("=")
+        if by_name[name] != 1 or not number.isascii() or not number.isdigit() or not 0 < int(number) <= POWER_MAX:
+            raise UsageError(
+                code="bad-option",
+                where="--power",
+                what=f"{text!r} gives no validator a power",
+                expected=f"NAME=NUMBER, a name that one card has, and 1 to {POWER_MAX}",
+                found=f"cards of {', '.join(sorted(by_name.elements()))}",
+            )
+        power_of[name] = int(number)
+    return [card.in_genesis(power_of[card.name]) for card in cards]
 
 
 # --- where a chain's validators are reached --------------------------------------------------------------------------

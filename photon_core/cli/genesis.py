@@ -33,6 +33,13 @@ def genesis_group() -> None:
     help="A validator's card, which its `photon validator init` wrote (repeatable).",
 )
 @click.option(
+    "--power",
+    "powers",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="How much the vote of the card with this name weighs; 1 without it (repeatable).",
+)
+@click.option(
     "--account",
     "accounts",
     multiple=True,
@@ -56,6 +63,7 @@ def create_command(  # one option, one parameter
     file: Path,
     name: str,
     validators: tuple[Path, ...],
+    powers: tuple[str, ...],
     accounts: tuple[str, ...],
     consensus: str,
     market: str,
@@ -72,7 +80,7 @@ def create_command(  # one option, one parameter
         --validator alice.toml --validator bob.toml --account photon1…=1000000
     """
     from photon_core.chain.genesis import chain_id, save_genesis
-    from photon_core.cli.cards import peers_file_of, read_card, write_peers
+    from photon_core.cli.cards import peers_file_of, read_card, validators_of, write_peers
     from photon_core.cli.network import new_genesis
 
     peers_file = peers_file_of(file)
@@ -88,7 +96,7 @@ def create_command(  # one option, one parameter
     genesis = new_genesis(
         name=name,
         time_ms=time.time_ns() // 1_000_000,
-        validators=[card.in_genesis for card in cards],
+        validators=validators_of(cards, powers),
         accounts=accounts,
         consensus=consensus,
         market=market,

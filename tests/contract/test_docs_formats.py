@@ -202,7 +202,7 @@ def test_a_card_and_the_peers_are_written_as_they_are_read(tmp_path: Path) -> No
         (tmp_path / name).write_text(EXAMPLES[name])
     card = cards.read_card(tmp_path / "card")
     assert cards.card_to_toml(card).strip() == EXAMPLES["card"]
-    assert card.in_genesis in GENESIS.validators
+    assert card.in_genesis() in GENESIS.validators
     assert cards.read_peers(tmp_path / "peers") == (f"{card.node_key.hex()}@{card.addresses[0]}",)
     assert cards.peers_to_toml([card], CHAIN).strip() == EXAMPLES["peers"]
 

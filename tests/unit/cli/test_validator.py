@@ -98,6 +98,20 @@ def test_the_genesis_binds_each_consensus_key_to_its_node_key(operators, genesis
     }
 
 
+def test_votes_weigh_one_unless_it_is_said_otherwise(photon, operators, tmp_path):
+    cards = [part for facts in operators.values() for part in ("--validator", facts["card"])]
+    photon("genesis", "create", tmp_path / "g.toml", "--account", f"{RICH}=5", "--power", "bob=30", *cards)
+    powers = {v.key.hex(): v.power for v in load_genesis(tmp_path / "g.toml").validators}
+    assert powers == {operators["alice"]["consensus_key"]: 1, operators["bob"]["consensus_key"]: 30}
+
+
+@pytest.mark.parametrize("power", ["bob", "bob=0", "bob=-1", "bob=x", "carol=2", f"bob={2**53 + 1}"])
+def test_a_power_that_fits_no_card_is_refused(photon, operators, tmp_path, power):
+    cards = [part for facts in operators.values() for part in ("--validator", facts["card"])]
+    error = photon("genesis", "create", tmp_path / "g.toml", "--account", f"{RICH}=5", "--power", power, *cards, code=2)
+    assert (error["where"], error["found"]) == ("--power", "cards of alice, bob")
+
+
 def test_joining_brings_the_genesis_and_all_the_others(photon, operators, genesis, tmp_path):
     joined = photon("validator", "join", genesis, home="alice")
     assert joined["chain_id"] == chain_id(load_genesis(genesis)).hex()
