@@ -361,8 +361,8 @@ class Cluster:
         """Who proposed the newest block. It may be another one a moment later."""
         asked = self.living()[0]
         async with asked.client() as node:
-            newest = await node.block()
-        assert newest is not None, "no block yet"
+            newest = await eventually(node.block, lambda block: block is not None, READY_S)
+        assert newest is not None
         return next(m for m in self.validators if m.facts["consensus_key"] == newest.header.proposer.hex())
 
     async def caught_up(self, member: Member, within_s: float) -> None:

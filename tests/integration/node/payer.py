@@ -41,19 +41,25 @@ class Payer:
     sequence: int = 0
     said: str = ""
     """What the last attempt brought, for messages of failed tests."""
+    _waiting: list[bytes] = field(factory=list)
     _turn: int = 0
     _height: int = 0
 
     async def pay(self, count: int = 1) -> None:
-        """Returns once all are acknowledged."""
+        """Returns once all are acknowledged, and before them what an earlier call that was cancelled has left."""
+        await self._finish()
         expires = self._height + LIFETIME_BLOCKS
-        waiting = [
+        self._waiting = [
             build_transaction(self.key.seed, self.chain_id, self.sequence + number, 0, expires, PLAIN)
             for number in range(count)
         ]
         self.sequence += count
-        while waiting := await self._attempt(waiting):  # noqa: ASYNC110  # what it waits for is in other processes
-            await trio.sleep(PAUSE_S)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        while self._waiting:
+            self._waiting = await self._attempt(self._waiting)
+            await trio.sleep(PAUSE_S if self._waiting else 0)
 
     async def pay_for_ever(self, count: int) -> None:
         while True:
