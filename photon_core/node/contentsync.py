@@ -15,9 +15,10 @@ from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.fields import HASH_BYTES, Plain
 from photon_core.api.ids import Hash
 from photon_core.chain.blocks import BLOCK_BYTES_MAX
-from photon_core.chain.transactions import Transaction, decode_transaction
+from photon_core.chain.transactions import Transaction
 from photon_core.peers.errors import Refusal
 
+from .recent import RecentBytes
 from .steps import FetchContent
 from .verifier import Verifier
 
@@ -51,7 +52,7 @@ def answer(plain: Any, read: ReadContent) -> list[bytes]:
     return list(found)
 
 
-async def check(plain: Any, asked: FetchContent, chain_id: Hash, verifier: Verifier) -> tuple[Transaction, ...]:
+async def check(plain: Any, asked: FetchContent, recent: RecentBytes, verifier: Verifier) -> tuple[Transaction, ...]:
     """The transactions of an answer, form and signatures verified. PeerProtocolError for what was not asked for.
 
     Whether they are the block's, if no ids were known, core sees by the root that the header names.
@@ -60,7 +61,7 @@ async def check(plain: Any, asked: FetchContent, chain_id: Hash, verifier: Verif
     if type(plain) is not list or len(plain) > limit:
         raise PeerProtocolError(f"{METHOD}: expected a list of at most {limit} transactions")
     try:
-        transactions = tuple(_decode(raw, chain_id) for raw in plain)
+        transactions = tuple(_read(raw, recent) for raw in plain)
     except CodecError as error:
         raise PeerProtocolError(f"{METHOD}: {error}") from None
     if asked.transaction_ids is not None and not _in_order([t.id for t in transactions], asked.transaction_ids):
@@ -82,7 +83,7 @@ def _in_order(found: Iterable[Hash], asked: Iterable[Hash]) -> bool:
     return all(one in rest for one in found)
 
 
-def _decode(raw: Any, chain_id: Hash) -> Transaction:
+def _read(raw: Any, recent: RecentBytes) -> Transaction:
     if type(raw) is not bytes:
         raise CodecError("transaction", "a byte string", type(raw).__name__)
-    return decode_transaction(raw, chain_id)
+    return recent.read(raw)

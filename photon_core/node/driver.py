@@ -29,6 +29,7 @@ from .feed import Feed
 from .inputs import Inputs
 from .links import Links
 from .observers import Observers
+from .recent import RecentBytes
 from .signer import Signer
 from .signing import Signing
 from .storage import Storage
@@ -69,13 +70,14 @@ class Driver:
 
     def __attrs_post_init__(self) -> None:
         core, verifier, inputs = self.core, self.verifier, self.inputs
+        recent = RecentBytes(core.chain_id, core.mempool)
         self.disk = Disk(self.storage, inputs.put)
-        self.links = Links(core, self.genesis, self.peers, self.storage.archive, verifier, inputs)
-        self.submissions = Submissions(core, self.storage.archive, self.feed, verifier, inputs)
+        self.links = Links(core, self.genesis, self.peers, self.storage.archive, verifier, inputs, recent)
+        self.submissions = Submissions(core, self.storage.archive, self.feed, verifier, inputs, recent)
         self.evidence = EvidenceFile(self.storage.folder / EVIDENCE_FILE)
         if self.signer is not None:
             self.signing = Signing(self.signer, verifier, inputs.put)
-            self.voting = Voting(core, self.genesis, self.peers, verifier, inputs)
+            self.voting = Voting(core, self.genesis, self.peers, verifier, inputs, recent)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; the state is flushed at the end whatever happens."""

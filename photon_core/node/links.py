@@ -47,9 +47,9 @@ class Links:
     archive: Archive
     verifier: Verifier
     inputs: Inputs
+    recent: RecentBytes
     _frames: deque[tuple[NodeKey, bytes]] = field(factory=deque)
     _there: trio.Event = field(factory=trio.Event)
-    _recent: RecentBytes = field(factory=RecentBytes)
     _to_tell: dict[NodeKey | None, list[Transaction]] = field(factory=dict)
     """By the peer that told them."""
     _nursery: trio.Nursery = field(init=False)
@@ -137,7 +137,7 @@ class Links:
                         if self.inputs.has_room(Urgency.PEERS):  # the next block's height follows soon
                             self.inputs.put(steps.PeerHead(peer=peer, height=height), Urgency.PEERS)
                     case gossip.TransactionsMessage(raw):
-                        fresh = self._recent.fresh(raw, self.core.mempool.__contains__)
+                        fresh = self.recent.unknown(raw)
                         if fresh:
                             turn.append((peer, gossip.decode_transactions(fresh, self.core.chain_id)))
                             count += len(fresh)
@@ -155,7 +155,7 @@ class Links:
             else:
                 self.peers.drop(peer, PeerProtocolError("gossip: a transaction with a bad signature"))
         for peer, good_ones in by_peer.items():
-            self._recent.add(good_ones)
+            self.recent.add(good_ones)
             event = steps.TransactionsArrived(transactions=tuple(good_ones), source=peer)
             self.inputs.put(event, Urgency.TRANSACTIONS)
 

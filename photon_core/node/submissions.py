@@ -10,7 +10,7 @@ from attrs import define, field
 
 from photon_core.api.errors import CodecError
 from photon_core.api.ids import Hash
-from photon_core.chain.transactions import Transaction, decode_transaction
+from photon_core.chain.transactions import Transaction
 from photon_core.exchange.events import Receipt
 
 from . import steps
@@ -19,6 +19,7 @@ from .core import NodeCore
 from .feed import Feed
 from .inputs import Inputs, Urgency
 from .mempool import Refusal
+from .recent import RecentBytes
 from .verifier import Verifier
 from .views import Submitted
 
@@ -38,6 +39,7 @@ class Submissions:
     feed: Feed
     verifier: Verifier
     inputs: Inputs
+    recent: RecentBytes
     _numbers: count[int] = field(factory=count)
     _tickets: dict[int, _Ticket] = field(factory=dict)
 
@@ -67,7 +69,7 @@ class Submissions:
         well_formed: list[tuple[int, Transaction]] = []
         for index, one in enumerate(raw):
             try:
-                well_formed.append((index, decode_transaction(one, self.core.chain_id)))
+                well_formed.append((index, self.recent.read(one)))
             except CodecError as error:
                 answers[index] = _refused(bytes(32), Refusal("malformed", str(error)[:REASON_LENGTH_MAX]))
         signed = []
@@ -77,6 +79,7 @@ class Submissions:
                 signed.append((index, t))
             else:
                 answers[index] = _refused(t.id, Refusal("bad-signature", "the signature is not the sender key's"))
+        self.recent.add([t for _, t in signed])
         return signed
 
     async def _admit(self, transactions: Sequence[Transaction]) -> tuple[Refusal | None, ...]:

@@ -38,6 +38,7 @@ from .core import NodeCore
 from .gathering import HEIGHTS_AHEAD_MAX
 from .inputs import Inputs, Urgency
 from .message_queue import MessageQueue
+from .recent import RecentBytes
 from .signer.seen import Seen, serve_seen
 from .verifier import Verifier
 
@@ -65,6 +66,7 @@ class Voting:
     peers: Peers
     verifier: Verifier
     inputs: Inputs
+    recent: RecentBytes
     seen: Seen = field(init=False)
     dropped: Counter[str] = field(factory=Counter)
     """Why messages never reached core."""
@@ -213,7 +215,7 @@ class Voting:
                 timeout_s=contentsync.TIMEOUT_S,
                 max_reply_bytes=contentsync.ANSWER_BYTES_MAX,
             )
-            transactions = await contentsync.check(plain, effect, self.core.chain_id, self.verifier)
+            transactions = await contentsync.check(plain, effect, self.recent, self.verifier)
         except PeerProtocolError as error:
             self._breach(node, "wrong-content", error)
         except PeersError as error:

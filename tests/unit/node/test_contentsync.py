@@ -12,6 +12,7 @@ from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.ids import Hash
 from photon_core.chain.transactions import decode_transaction
 from photon_core.node import contentsync
+from photon_core.node.recent import RecentBytes
 from photon_core.node.steps import FetchContent
 from photon_core.node.verifier import Verifier
 from photon_core.peers.errors import Refusal
@@ -21,6 +22,7 @@ CHAIN = b"\x05" * 32
 BLOCK = b"\x0b" * 32
 VALIDATOR = b"\x0a" * 32
 THREE = tuple(transfer(CHAIN, sequence) for sequence in range(3))
+RECENT = RecentBytes(CHAIN, {})
 RAW = [t.raw for t in THREE]
 
 
@@ -41,7 +43,7 @@ def content(name: Hash, ids: tuple[Hash, ...] | None) -> tuple[bytes, ...] | Non
 
 async def fetched(question: FetchContent) -> tuple[Hash, ...]:
     plain = codec.decode(codec.encode(contentsync.params(question)), max_bytes=contentsync.PARAMS_BYTES_MAX)
-    found = await contentsync.check(contentsync.answer(plain, content), question, CHAIN, Verifier())
+    found = await contentsync.check(contentsync.answer(plain, content), question, RECENT, Verifier())
     return tuple(t.id for t in found)
 
 
@@ -92,17 +94,17 @@ def forged(raw: bytes) -> bytes:
 )
 async def test_a_lie_is_the_peers_fault(plain: Any, question: FetchContent) -> None:
     with pytest.raises(PeerProtocolError):
-        await contentsync.check(plain, question, CHAIN, Verifier())
+        await contentsync.check(plain, question, RECENT, Verifier())
 
 
 @pytest.mark.parametrize("plain", [RAW[::-1], [RAW[0], RAW[0]], [transfer(CHAIN, 9).raw]])
 async def test_other_transactions_than_were_named_are_the_peers_fault(plain: list[bytes]) -> None:
     with pytest.raises(PeerProtocolError, match="other transactions"):
-        await contentsync.check(plain, NAMED, CHAIN, Verifier())
+        await contentsync.check(plain, NAMED, RECENT, Verifier())
 
 
 async def test_a_forged_signature_under_a_name_that_was_asked_for_is_found() -> None:
     bad = forged(RAW[0])
     question = asked((decode_transaction(bad, CHAIN).id,))
     with pytest.raises(PeerProtocolError, match="bad signature"):
-        await contentsync.check([bad], question, CHAIN, Verifier())
+        await contentsync.check([bad], question, RECENT, Verifier())

@@ -16,6 +16,7 @@ from photon_core.chain.transactions import Transaction
 from photon_core.node import gossip, links, steps
 from photon_core.node.inputs import Inputs, Urgency
 from photon_core.node.links import Links
+from photon_core.node.recent import RecentBytes
 from photon_core.node.verifier import Verifier
 from photon_core.peers.requests import Peers
 from photon_core.testing.fakes.transport import FakeTransport, linked_transports
@@ -30,7 +31,7 @@ MANY = [transfer(CHAIN, n) for n in range(20)]
 @define
 class ToyCore:
     chain_id: Hash = CHAIN
-    mempool: dict[Hash, Transaction] = field(factory=dict)
+    waiting: dict[Hash, Transaction] = field(factory=dict)
 
 
 @define
@@ -59,7 +60,8 @@ async def room() -> AsyncIterator[Setting]:
     validator = evolve(node_genesis().validators[0], node_key=VALIDATOR_NODE)
     genesis = evolve(node_genesis(), validators=(validator,))
     peers, other_peers, inputs, core = Peers(own), Peers(other), Inputs(), ToyCore()
-    made = Links(cast(Any, core), genesis, peers, cast(Any, None), Verifier(), inputs)
+    recent = RecentBytes(CHAIN, core.waiting)
+    made = Links(cast(Any, core), genesis, peers, cast(Any, None), Verifier(), inputs, recent)
     async with trio.open_nursery() as nursery:
         await nursery.start(peers.run)
         await nursery.start(other_peers.run)
@@ -84,7 +86,7 @@ async def test_transactions_arrive_in_order_and_together(room: Setting) -> None:
 async def test_what_waits_in_the_mempool_is_not_read_again_but_what_was_dropped_is(room: Setting) -> None:
     room.send(frames(MANY)[0])
     assert len(await room.arrived()) == 1
-    room.core.mempool = {t.id: t for t in MANY[1:]}
+    room.core.waiting.update({t.id: t for t in MANY[1:]})
     room.send(frames(MANY)[0])
     (event,) = await room.arrived()
     assert event == steps.TransactionsArrived(transactions=(MANY[0],), source=OTHER)

@@ -22,6 +22,7 @@ from photon_core.chain.genesis import Genesis, GenesisValidator, chain_id
 from photon_core.chain.keys import KeyPurpose, SigningKey, from_seed
 from photon_core.node import consensus_frames, contentsync, steps
 from photon_core.node.inputs import Inputs
+from photon_core.node.recent import RecentBytes
 from photon_core.node.verifier import Verifier
 from photon_core.node.voting import Voting
 from photon_core.peers.errors import RemoteError
@@ -107,7 +108,7 @@ async def setting(standing: Standing = Standing.VALIDATOR) -> AsyncIterator[Sett
     own, other = linked_transports(standing, of_the_first=Standing.VALIDATOR)
     peers, other_peers, inputs = Peers(own), Peers(other), Inputs()
     core = cast(Any, ToyCore())
-    voting = Voting(core, GENESIS, peers, Verifier(), inputs)
+    voting = Voting(core, GENESIS, peers, Verifier(), inputs, RecentBytes(CHAIN, {}))
     async with trio.open_nursery() as nursery:
         await nursery.start(peers.run)
         await nursery.start(other_peers.run)
