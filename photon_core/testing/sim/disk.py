@@ -30,9 +30,12 @@ from .schedule import Schedule
 
 T = TypeVar("T")
 
+FAST_SYNC_MS = ((0, 1), (0, 3))
+SLOW_SYNC_MS = ((3, 40), (20, 80))
+"""How long a sync takes: one device may lag behind another by some messages."""
 SLOW_SYNC = 0.02
 """How often a sync takes `SLOW_FACTOR` times as long: a disk that is busy with something else."""
-SLOW_FACTOR = 20
+SLOW_FACTOR = 10
 
 
 class Device:
@@ -59,11 +62,11 @@ class Device:
             self._pending.popleft()
             done(apply())
 
-    def crash(self) -> None:
-        """Some of what was on its way has come through, from the front."""
+    def crash(self, *, all_lost: bool) -> None:
+        """Some of what was on its way has come through, from the front; or nothing."""
         self._life += 1
         self._free_at_ms = 0
-        for _ in range(self._dice.randint(0, len(self._pending))):
+        for _ in range(0 if all_lost else self._dice.randint(0, len(self._pending))):
             self._pending.popleft()()
         self._pending.clear()
 

@@ -40,6 +40,8 @@ class Climate:
     quality: Quality
     crash_after_sync: float
     hit_round_change: float
+    cut_at_commit: float
+    """How often the power goes in the moment in which the first one commits a block."""
     weights: tuple[int, ...]
 
 
@@ -57,6 +59,8 @@ def draw_climate(dice: random.Random) -> Climate:
     """Of a seed: links in order as they are in reality, or worse than reality; faults few or many."""
     latency_ms = dice.choice([(1, 5), (1, 10), (1, 30), (5, 60), (20, 200)])
     lossy = dice.random() < 0.4
+    focus = dice.randrange(len(_KINDS) + 1) if dice.random() < 0.6 else None
+    weights = [dice.choice([0, 0, 1, 4]) if focus is None else 20 * (i == focus) + 1 for i in range(len(_KINDS))]
     return Climate(
         pace_ms=dice.choice([600, 1_200, 2_500]),
         quality=Quality(
@@ -68,7 +72,8 @@ def draw_climate(dice: random.Random) -> Climate:
         ),
         crash_after_sync=dice.choice([0.0, 0.002, 0.01]),
         hit_round_change=dice.choice([0.0, 0.2, 0.6]),
-        weights=tuple(dice.choice([0, 0, 1, 4]) for _ in range(len(_KINDS) - 1)) + (1,),
+        cut_at_commit=0.5 if focus == len(_KINDS) else dice.choice([0.0, 0.0, 0.05]),
+        weights=(*weights[:-1], weights[-1] + 1),
     )
 
 
@@ -84,7 +89,8 @@ class Weather:
     _endings: dict[int, Callable[[], None]] = field(factory=dict)
     """Of what has begun and has not ended."""
     _count: int = 0
-    _armed: bool = False
+    _ambush: dict[int, Callable[[], None]] = field(factory=dict)
+    """What befalls a host when it is the first to commit a block."""
 
     # --- begin and end -------------------------------------------------------------------------------------------
 
@@ -149,11 +155,11 @@ class Weather:
 
     # --- hosts ---------------------------------------------------------------------------------------------------
 
-    def _down(self, host: Host, for_ms: int) -> None:
+    def _down(self, host: Host, for_ms: int, *, all_lost: bool = False) -> None:
         if not host.up or host.lies:
             return
         simulation = self.simulation
-        simulation.crash(host)
+        simulation.crash(host, all_lost=all_lost)
 
         def back() -> None:
             if not host.up:
@@ -174,9 +180,9 @@ class Weather:
     def _cut_power(self, late: Host) -> None:
         for host in self.simulation.hosts:
             if host is late and self.dice.random() < 0.7:
-                self._down(host, self.dice.randint(1_500, 6_000))
+                self._down(host, self.dice.randint(1_500, 6_000), all_lost=True)
             else:
-                self._down(host, self.dice.randint(20, 400))
+                self._down(host, self.dice.randint(20, 400), all_lost=True)
 
     def lose_quorum(self) -> None:
         """So long that nothing of before can be on its way any more."""
@@ -246,39 +252,63 @@ class Weather:
     def lonely(self) -> None:
         """One kind of message reaches one host alone, which is then away for long: it alone knows what follows of it."""
         if self._kinds:
-            self._favour(self.dice.choice(self._kinds))
+            self._favour(self._some(1)[0], self.dice.choice(self._kinds))
 
-    def _favour(self, kind: Kind) -> None:
-        favoured, for_ms = self._some(1)[0], self.dice.randint(100, 1_200)
-        others = tuple(host.index for host in self.simulation.hosts if host is not favoured)
-        self._ban(kind, tuple(range(len(self.simulation.hosts))), others, for_ms)
+    def lonely_twice(self) -> None:
+        """And then another host is favoured with another kind; the first comes back when the second goes away."""
+        kinds = self._statements()
+        if len(kinds) < 2:
+            return
+        one, two = self._some(2)
+        first, second = self.dice.sample(kinds, 2)
+        self._favour(one, first, then=lambda: self._favour(two, second))
+
+    def _favour(self, host: Host, kind: Kind, then: Callable[[], None] = lambda: None) -> None:
+        """It goes away when it commits something that nobody has committed before, or after a while. What the proposer
+        says may be exempt, or nobody had anything to say.
+        """
+        for_ms = self.dice.randint(200, 1_500)
+        silent = [one for one in self.simulation.hosts if self.dice.random() < 0.5 or one is not self._leader()]
+        others = [one for one in self.simulation.hosts if one is not host]
+        self._ban(kind, _indices(silent), _indices(others), for_ms)
+        waiting = True
 
         def away() -> None:
-            pairs = [(favoured, host) for host in self.simulation.hosts if host is not favoured]
-            if self.dice.random() < 0.5:
-                self._cut(pairs, self.dice.randint(1_500, 6_000))
-            else:
-                self._down(favoured, self.dice.randint(1_500, 6_000))
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                self._ambush.pop(host.index, None)
+                self._take_away(host)
+                then()
 
-        self._after(self.dice.randint(max(1, for_ms // 2), for_ms), away)
+        self._ambush[host.index] = away
+        self._after(for_ms, away)
 
-    def _any(self) -> tuple[int, ...]:
-        hosts = self.simulation.hosts
-        return tuple(sorted(host.index for host in self._some(self.dice.randint(1, len(hosts)))))
+    def _take_away(self, host: Host) -> None:
+        for_ms = self.dice.randint(1_500, 5_000)
+        if self.dice.random() < 0.5:
+            self._cut([(host, other) for other in self.simulation.hosts if other is not host], for_ms)
+        else:
+            self._down(host, for_ms)
 
     def lose_height(self) -> None:
         """What all but the proposer say of the height that is next is lost, but not of those above it; and another kind
-        of message reaches one host alone, which then goes away.
+        of message reaches one host alone.
         """
-        kinds = [kind for kind in self._kinds if kind not in {(), MANY}]
+        kinds = self._statements()
         if len(kinds) < 2:
             return
         lost, rare = self.dice.sample(kinds, 2)
-        others = tuple(host.index for host in self.simulation.hosts if host is not self._leader())
-        everybody = tuple(range(len(self.simulation.hosts)))
-        self._ban(lost, others, everybody, self.dice.randint(500, 2_500), max(self.simulation.checkers.chain) + 1)
-        if self.dice.random() < 0.7:
-            self._favour(rare)
+        others = [host for host in self.simulation.hosts if host is not self._leader()]
+        height = max(self.simulation.checkers.chain) + 1
+        self._ban(lost, _indices(others), _indices(self.simulation.hosts), self.dice.randint(1_000, 2_500), height)
+        self._favour(self._some(1)[0], rare)
+
+    def _statements(self) -> list[Kind]:
+        return [kind for kind in self._kinds if kind not in {(), MANY}]
+
+    def _any(self) -> tuple[int, ...]:
+        return _indices(self._some(self.dice.randint(1, len(self.simulation.hosts))))
 
     def _ban(
         self,
@@ -314,15 +344,12 @@ class Weather:
         if self.climate.crash_after_sync and self.dice.random() < self.climate.crash_after_sync:
             self._down(host, self._span_ms())
 
-    def cut_at_commit(self) -> None:
-        """All at once, in the moment in which the next block is committed by somebody."""
-        self._armed = True
-
     def _committed(self, node: Node) -> None:
         """Its engine commits a block that none has committed before."""
-        if self._armed:
-            self._armed = False
+        if self.dice.random() < self.climate.cut_at_commit:
             self._after(self.dice.randint(0, 3), partial(self._cut_power, self.simulation.hosts[node.host]))
+        if (away := self._ambush.get(node.host)) is not None:
+            self._after(self.dice.randint(0, 3), away)
 
     def _round_closed(self, node: Node) -> None:
         """A validator is giving up a view: now is the time to strike."""
@@ -356,8 +383,8 @@ _KINDS: tuple[Callable[[Weather], None], ...] = (
     Weather.isolate_leader,
     Weather.lose_kind,
     Weather.lonely,
+    Weather.lonely_twice,
     Weather.lose_height,
-    Weather.cut_at_commit,
     Weather.deal,
 )
 _AT_ROUND_CHANGE: tuple[Callable[[Weather], None], ...] = (
@@ -368,6 +395,10 @@ _AT_ROUND_CHANGE: tuple[Callable[[Weather], None], ...] = (
     Weather.power_cut,
     Weather.deal,
 )
+
+
+def _indices(hosts: Sequence[Host]) -> tuple[int, ...]:
+    return tuple(sorted(host.index for host in hosts))
 
 
 def kind_of(claims: Sequence[Claim]) -> Kind:

@@ -39,8 +39,6 @@ TIME_BOUND_MS = 2_000
 GATE_MS = 300
 """A signer's gate opens this long after a start at most: so long its start-up rule asks the other validators. What is
 to be signed waits for it in the driver."""
-SYNC_MS = ((0, 1), (0, 3), (3, 40))
-"""How long a sync takes, drawn for each device of each node: one may lag behind another by a few messages."""
 BACKLOG_MAX = 20_000
 
 MakeEngine = Callable[[EngineContext], consensus.Engine]
@@ -103,6 +101,8 @@ class Node:
     dice: random.Random
     surroundings: Surroundings
     skew_ms: int = 0
+    sync_ms: tuple[tuple[int, int], ...] = ((0, 3),) * 3
+    """Of the log, the engine's write-ahead log, the signer's memory."""
     disk: Disk = field(factory=Disk)
     up: bool = False
     stopped: bool = False
@@ -126,7 +126,7 @@ class Node:
 
     def __attrs_post_init__(self) -> None:
         self._log, self._wal, self._slots = (
-            Device(self.schedule, self.dice, self.dice.choice(SYNC_MS)) for _ in range(3)
+            Device(self.schedule, self.dice, sync_ms) for sync_ms in self.sync_ms
         )
 
     @property
@@ -194,12 +194,12 @@ class Node:
             head = steps.Head(header=block.header, block_hash=block_hash(block.header), certificate=certificate)
         return head
 
-    def crash(self) -> None:
+    def crash(self, *, all_lost: bool) -> None:
         self.up = self.stopped = False
         self.life += 1
         self._backlog.clear()
         for device in (self._log, self._wal, self._slots):
-            device.crash()
+            device.crash(all_lost=all_lost)
         self.signer.close()
 
     def stop(self) -> None:

@@ -142,7 +142,8 @@ def draw_liars(dice: random.Random, powers: tuple[int, ...]) -> tuple[int, ...]:
     total = sum(powers)
     left = total - (total * 2 // 3 + 1)
     liars = []
-    for one in dice.sample(range(len(powers)), len(powers)):
+    first = [0] if dice.random() < 0.5 else []  # who proposes first
+    for one in first + [one for one in dice.sample(range(len(powers)), len(powers)) if one not in first]:
         if powers[one] <= left:
             left -= powers[one]
             liars.append(one)

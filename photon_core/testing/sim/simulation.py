@@ -25,6 +25,7 @@ from photon_core.node import steps
 
 from .checkers import Checkers, Violation
 from .clients import Clients
+from .disk import FAST_SYNC_MS, SLOW_SYNC_MS
 from .links import Channel, Links
 from .node import Node, Parts
 from .quorum import QuorumWatch
@@ -89,6 +90,7 @@ class Simulation:
             genesis=genesis_header(setting.genesis),
             liars=frozenset(setting.keys[i].public for i in liars),
         )
+        self._sync_ms = draw_sync_ms(dice) if dice.random() < 0.5 else None
         self.hosts = [Host(i, self._nodes(i, parts, 2 if i in liars else 1)) for i in range(len(setting.keys))]
         self.clients = Clients(setting.clients[:clients], setting.chain_id, self.schedule, dice, self._submit)
         self.quorum = QuorumWatch(self.links, self.hosts, setting.powers)
@@ -114,6 +116,7 @@ class Simulation:
                 schedule=self.schedule,
                 dice=self.dice,
                 surroundings=self,
+                sync_ms=self._sync_ms or draw_sync_ms(self.dice),
                 skew_ms=self.dice.randint(-SKEW_MS_MAX, SKEW_MS_MAX),
             )
             for i in range(count)
@@ -154,14 +157,14 @@ class Simulation:
                 ids = tuple(t.id for t in node.transactions(block.transactions))
                 self.clients.published(ids, block.header.height)
 
-    def crash(self, host: Host) -> None:
-        """Process and machine: what is not synced is lost."""
+    def crash(self, host: Host, *, all_lost: bool = False) -> None:
+        """Process and machine: what is not synced is lost, or, unless `all_lost`, came through after all."""
         self.tell(host.nodes[0].name, "--- crashes")
         for peer in self.hosts:
             if peer is not host:
                 self.links.disconnect(host.index, peer.index)
         for node in host.nodes:
-            node.crash()
+            node.crash(all_lost=all_lost)
         self.quorum.changed(self.schedule.now_ms)
 
     def dial(self, one: int, two: int) -> None:
@@ -351,3 +354,8 @@ class Simulation:
         node.later(FETCH_TIMEOUT_MS, lambda: finish(answer(None)))
 
 
+def draw_sync_ms(dice: random.Random) -> tuple[tuple[int, int], ...]:
+    """For the three devices of a node: often one of them is slower than the others."""
+    slow, fast = dice.choice(SLOW_SYNC_MS), dice.choice(FAST_SYNC_MS)
+    which = dice.choice([0, 1, 1, 2, 3])
+    return tuple(slow if which in {one, 3} else fast for one in range(3))
