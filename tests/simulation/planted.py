@@ -32,6 +32,8 @@ class Plant:
     name: str
     what: str
     patches: tuple[tuple[Any, str, Any], ...] = ()
+    liars: bool | None = None
+    """Some bugs harm nobody as long as nobody lies."""
     parts: Callable[[Parts], Parts] = lambda parts: parts
 
     @contextmanager
@@ -201,6 +203,7 @@ PLANTS = (
     ),
     Plant(
         name="a foreign parent accepted",
+        liars=True,
         what="a block is voted for whatever its parent is, and core finds it valid",
         patches=(
             (ordering, "fits_parent", lambda header, parent: True),
