@@ -1,7 +1,7 @@
 """The driver of a node's core, on trio: it gives time, disk, threads and links, and decides nothing.
 
-One task steps the core, input by input, the most urgent first, and begins its effects. What takes time is done by rooms
-of their own, each with long-lived tasks, which put an input when they are done:
+One task steps the core (`stepping`) and begins its effects here. What takes time is done by rooms of their own, each
+with long-lived tasks, which put an input when they are done:
 
     disk         what is written            links    gossip and certified blocks
     signing      the signer                 voting   validators' messages and contents
@@ -11,7 +11,6 @@ of their own, each with long-lived tasks, which put an input when they are done:
 from __future__ import annotations
 
 import logging
-import time
 from typing import assert_never
 
 import trio
@@ -32,6 +31,7 @@ from .observers import Observers
 from .recent import RecentBytes
 from .signer import Signer
 from .signing import Signing
+from .stepping import Stepping
 from .storage import Storage
 from .submissions import Submissions
 from .verifier import Verifier
@@ -39,11 +39,6 @@ from .views import BlockEvents, all_events
 from .voting import Voting
 
 log = logging.getLogger(__name__)
-
-TURN_MS = 2
-"""So long the core is stepped without a pause for the other tasks of the loop."""
-REST_MS = 60_000
-"""The clock ticks at least this often, whatever the core says."""
 
 
 @define
@@ -65,8 +60,6 @@ class Driver:
     evidence: EvidenceFile = field(init=False)
     signing: Signing | None = None
     voting: Voting | None = None
-    _tick_at_ms: int = 0
-    """When the core wants the clock, on the monotonic one."""
 
     def __attrs_post_init__(self) -> None:
         core, verifier, inputs = self.core, self.verifier, self.inputs
@@ -90,38 +83,12 @@ class Driver:
                     self.signer.raise_mark(self.storage.head.height)
                     nursery.start_soon(self.signing.run)
                     await nursery.start(self.voting.run)
-                self._step(self.storage.started())
+                stepping = Stepping(self.core, self.inputs, self._begin, self.links.flush)
+                stepping.step(self.storage.started())
                 task_status.started()
-                await self._step_for_ever()
+                await stepping.run()
         finally:
             self.storage.flush()
-
-    # --- the loop ------------------------------------------------------------------------------------------------
-
-    async def _step_for_ever(self) -> None:
-        while True:
-            self._step_a_turn()
-            self.links.flush()
-            now_ms = time.monotonic_ns() // 1_000_000
-            await self.inputs.wait(max(0, self._tick_at_ms - now_ms) / 1000)
-
-    def _step_a_turn(self) -> None:
-        """What waits, for a moment; and the clock when it is due, however much waits."""
-        until_ns = time.monotonic_ns() + TURN_MS * 1_000_000
-        while (now_ns := time.monotonic_ns()) < until_ns:
-            if now_ns >= self._tick_at_ms * 1_000_000:
-                self._tick_at_ms = now_ns // 1_000_000 + REST_MS  # the step says when sooner
-                self._step(steps.ClockTicked())
-            elif (event := self.inputs.take()) is not None:
-                self._step(event)
-            else:
-                return
-
-    def _step(self, event: steps.Input) -> None:
-        now = _now()
-        for effect in self.core.handle(event, now):
-            self._begin(effect)
-        self._tick_at_ms = min(self._tick_at_ms, now.monotonic_ms + self.core.wake_in_ms(now))
 
     def _begin(self, effect: steps.Effect) -> None:
         match effect:
@@ -188,7 +155,3 @@ class Driver:
         )
         self.feed.publish(block, effect.receipts)
         self.observers.published(effect)
-
-
-def _now() -> steps.Now:
-    return steps.Now(unix_ms=time.time_ns() // 1_000_000, monotonic_ms=time.monotonic_ns() // 1_000_000)
