@@ -1,39 +1,25 @@
-"""Real processes, killed at random moments under load: what was acknowledged is there, and everybody agrees."""
+"""A validator and a follower as real processes: starts that cannot be, and disks that are full."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 from attrs import define, field
 
 from photon_core.api.bech32m import encode_address
-from photon_core.api.ids import Hash
-from photon_core.chain.genesis import chain_id, load_genesis
 from photon_core.chain.keys import KeyPurpose, generate
-from photon_core.chain.transactions import build_transaction
-from photon_core.exchange.messages import MESSAGE, Transfer
-from photon_core.node.client import NodeClient, NodeUnreachable
 
 PHOTON = (str(Path(sys.executable).with_name("photon")),)
-KILLS = int(os.environ.get("PHOTON_TEST_KILLS", "5"))
-"""Each is a start of a process, which takes some seconds; more when hunting."""
-BATCH = 20
 RICH = generate(KeyPurpose.ACCOUNT)
-RECEIVER = b"\x77" * 20
 
 
 def free_port() -> int:
@@ -76,14 +62,6 @@ class Folder:
         assert line, f"{self.role} did not start: {self.photon(self.role, 'start', *arguments).stdout}"
         self.info = json.loads(line)
 
-    def listen(self, address: str) -> str:
-        """Another place in its configuration; what was there before."""
-        file = self.home / "config.toml"
-        document = tomllib.loads(file.read_text())
-        (before,) = document["node"]["listen"]
-        file.write_text(file.read_text().replace(before, address))
-        return str(before)
-
     def stop(self, number: signal.Signals = signal.SIGKILL) -> int:
         if self.process is None:
             return 0
@@ -113,8 +91,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     genesis = tmp_path / "genesis.toml"
     account = encode_address(RICH.address)
     made = subprocess.run(
-        [*PHOTON, "genesis", "create", str(genesis), "--consensus", "solo", "--development", "--account", f"{account}=1000",
-         "--validator", validator.facts["card"]],
+        [*PHOTON, "genesis", "create", str(genesis), "--consensus", "solo", "--development",
+         "--account", f"{account}=1000", "--validator", validator.facts["card"]],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
@@ -131,78 +109,6 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
     yield Pair(validator, follower, genesis)
     for folder in (validator, follower):
         folder.stop()
-
-
-async def transfers_until_gone(node: NodeClient, identity: Hash, acknowledged: dict[Hash, int]) -> None:
-    plain: list[Any] = [MESSAGE.to_plain(Transfer(to=RECEIVER, amount_uptn=1))]
-    with suppress(NodeUnreachable):
-        sequence = (await node.account(RICH.address)).sequence
-        while True:
-            height = (await node.status()).height
-            batch = [build_transaction(RICH.seed, identity, sequence + n, 0, height + 500, plain) for n in range(BATCH)]
-            for done in await node.submit(batch, wait_s=10):
-                assert done.status == "committed", f"{done.code}: {done.reason}"
-                assert done.height is not None
-                acknowledged[done.id] = done.height
-            sequence += BATCH
-
-
-async def under_load(folder: Folder, identity: Hash, acknowledged: dict[Hash, int], after_s: float) -> None:
-    async with NodeClient(folder.info["api"]) as node, trio.open_nursery() as nursery:
-        nursery.start_soon(transfers_until_gone, node, identity, acknowledged)
-        await trio.sleep(after_s)  # the random moment
-        os.kill(folder.info["pid"], signal.SIGKILL)
-    folder.stop()
-
-
-@pytest.mark.slow
-async def test_kill_9_at_random_moments_loses_nothing_that_was_acknowledged(pair: Pair) -> None:
-    seed = random.randrange(2**32)
-    chance = random.Random(seed)
-    identity = chain_id(load_genesis(pair.genesis))
-    acknowledged: dict[Hash, int] = {}
-    alone = ("--plugin", "transport_memory")  # starts in a third of the time; links come at the end
-    listen = pair.validator.listen("memory:1")
-    pair.validator.start(*alone)
-    for _ in range(KILLS):
-        await under_load(pair.validator, identity, acknowledged, chance.uniform(0.01, 0.6))
-        pair.validator.start(*alone)
-    await under_load(pair.validator, identity, acknowledged, 0.2)
-
-    pair.validator.listen(listen)
-    pair.validator.start()
-    pair.follower.start()
-    await trio.sleep(chance.uniform(0.01, 0.3))
-    pair.follower.stop()
-    pair.follower.start()
-    await under_load(pair.validator, identity, acknowledged, 0.3)
-    pair.validator.start()
-    where = f"seed {seed}, {len(acknowledged)} acknowledged"
-    assert acknowledged, f"{where}: nothing was under way"
-
-    async with NodeClient(pair.validator.info["api"]) as validator, NodeClient(pair.follower.info["api"]) as follower:
-        for transaction_id, height in acknowledged.items():
-            found = await validator.transaction(transaction_id)
-            assert found is not None, f"{where}: {transaction_id.hex()} of block {height} is lost"
-            assert found.height == height, where
-        sent = (await validator.account(RICH.address)).sequence
-        assert (await validator.account(RECEIVER)).balance_uptn == sent >= len(acknowledged), where
-
-        top = (await validator.status()).height
-        with trio.move_on_after(30) as waiting:
-            async for block in follower.events(top):
-                assert block.height == top
-                waiting.cancel()
-        for height in range(1, top + 1):
-            one, other = await validator.block(height), await follower.block(height)
-            assert one is not None
-            assert one == other, f"{where}: they differ at {height}"
-            assert one.certificate is not None, where
-        assert (await follower.account(RECEIVER)).balance_uptn >= sent, where
-        assert (await follower.status()).halted == (await validator.status()).halted == ""
-
-
-# --- starts that cannot be, and disks that are full ------------------------------------------------------------------
 
 
 def refused(folder: Folder, *arguments: str) -> tuple[int, dict[str, str]]:

@@ -34,7 +34,7 @@ async def test_killed_at_any_moment_it_goes_on_from_a_block_border(
     seed = random.randrange(2**32)
     figure(f"seed {seed}, {KILLS} kills")
     chance = random.Random(seed)
-    cluster, payers = await new_cluster(consensus=consensus, payers=3, validators=validators, followers=0)
+    cluster, payers = await new_cluster(consensus=consensus, payers=3, validators=validators, followers=1)
     await cluster.start(warm=True)
     victim = cluster.validators[0]
     began = trio.current_time()
