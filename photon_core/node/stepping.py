@@ -1,7 +1,7 @@
 """The one task that steps a node's core: the most urgent input first, the clock when it is due, and turns for others.
 
-The clock does not wait for the inputs to end: under a flood of them timers fire all the same. A turn is a moment; at its
-end what has gathered to be told goes out, and the loop's other tasks have theirs.
+The clock does not wait for the inputs to end: under a flood of them timers fire all the same. A turn is a moment; at
+its end what has gathered to be told goes out, and the loop's other tasks have theirs.
 """
 
 from __future__ import annotations
