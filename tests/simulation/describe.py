@@ -2,7 +2,6 @@
 
 from photon_consensus_pbft import messages
 from photon_consensus_pbft.messages import NewView, PreparedProof, PrePrepare, Status, ViewChange, Vote, VotePhase
-
 from photon_core.api.finality import block_hash
 from photon_core.testing.sim.trace import Names
 

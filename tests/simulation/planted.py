@@ -12,17 +12,17 @@ from typing import Any
 from unittest.mock import patch
 
 from attrs import evolve, frozen
+
 from photon_consensus_pbft import engine, inspection, new_view, ordering, recovery, view_change, votes
 from photon_consensus_pbft.membership import Membership
 from photon_consensus_pbft.replica import Mode
-
 from photon_core.api import consensus as api
 from photon_core.chain.certificates import CertificateBuilder
 from photon_core.node import ordering as core_ordering
 from photon_core.node import pipeline as core_pipeline
 from photon_core.node import steps
 from photon_core.testing.sim import Parts
-from photon_core.testing.sim.disk import Disk, DiskSlots
+from photon_core.testing.sim.disk import DiskSlots
 
 
 @frozen(kw_only=True)
@@ -62,8 +62,6 @@ def _lowest_claims(statements: Any, height: int) -> Any:
     claims = {claim for statement in statements for claim in statement.prepared if claim.height == height}
     lowest = min((claim.view for claim in claims), default=0)
     return tuple(sorted((c for c in claims if c.view == lowest), key=lambda claim: claim.block_hash))
-
-
 
 
 def _renew_and_forget(self: view_change.ViewChanging) -> None:
@@ -110,8 +108,6 @@ def _keep_votes(self: votes.VoteTable, view: int) -> None:
             self.add(vote)
 
 
-
-
 def _commit_with_ancestors(self: ordering.Ordering) -> None:
     """COMMITs of a quorum for a block hand over all that it stands on. That is right, as long as nobody sends a COMMIT
     without prepared ancestors.
@@ -154,8 +150,6 @@ def _execute_unwritten(self: core_pipeline.Pipeline, block: Any, transactions: A
     one = self._append(block, transactions, certificate)
     self._execute(one)
     self._write_next()
-
-
 
 
 # --- the disk --------------------------------------------------------------------------------------------------------

@@ -41,9 +41,7 @@ class Scenario:
         where = setting((1, 1, 1, 1), "pbft")
         trace = Trace(Names([key.public for key in where.keys]), self._write, describe)
         parts = Parts(engine=engine_named("pbft"))
-        self.simulation = Simulation(where, parts, Calm(7), liars=liars, clients=1, trace=trace)
-        for node in self.simulation.nodes():
-            node.sync_ms = ((1, 1),) * 3
+        self.simulation = Simulation(where, parts, Calm(7), liars=liars, clients=1, sync_ms=((1, 1),) * 3, trace=trace)
         self.simulation.links.quality = Quality(latency_ms=(10, 10))
         self._sequence = 0
 

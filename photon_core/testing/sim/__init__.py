@@ -10,9 +10,9 @@ Theory of operation
 Time is virtual: a heap of events (`schedule`), so that half a minute of a network takes a fraction of a second, and
 what happens does not depend on the machine. A node (`node`) is all that a real one is, but for its driver; its disk
 (`disk`) loses what was not synced, its links (`links`) what was on them. The weather (`faults`) crashes, stops, cuts,
-stalls, loses and reorders; some validators lie (`simulation`). Checkers (`checkers`, `quorum`), which share no code with
-what they judge, look at everything that is said and written. After a while the weather clears, and then progress is
-demanded (`run`).
+stalls, loses and reorders; some validators lie (`simulation`). Checkers (`checkers`, `quorum`), which share no code
+with what they judge, look at everything that is said and written. After a while the weather clears, and then progress
+is demanded (`run`).
 
 What is simulated is the seam between core and driver; the real driver, transport and disk have tests of their own.
 """

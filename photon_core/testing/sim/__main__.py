@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from . import Options, Outcome, Parts, engine_named, run
 @click.option("--seeds", metavar="FROM:TO", help="Many runs, the last excluded.")
 @click.option("--validators", type=click.IntRange(1, 32), default=4, show_default=True)
 @click.option("--engine", default="pbft", show_default=True, help="An installed plugin, consensus_NAME.")
+@click.option("--set", "settings", metavar="NAME=NUMBER", multiple=True, help="Configuration of the engine.")
 @click.option("--liars/--no-liars", default=None, help="Whether validators lie; without it the seed decides.")
 @click.option("--exchange", is_flag=True, help="The real exchange instead of a cheap one.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
@@ -32,6 +33,7 @@ def main(
     seeds: str | None,
     validators: int,
     engine: str,
+    settings: tuple[str, ...],
     liars: bool | None,
     exchange: bool,
     jobs: int,
@@ -45,10 +47,10 @@ def main(
     options = Options(seed=0, validators=validators, engine=engine, liars=liars, exchange=exchange)
     started = time.perf_counter()
     failed = blocks = done = 0
-    for outcome in _outcomes(options, numbers, jobs, trace=trace):
+    for outcome in _outcomes(partial(_run, settings, trace and jobs == 1), options, numbers, jobs):
         done, blocks, failed = done + 1, blocks + outcome.blocks, failed + bool(outcome.failure)
         if outcome.failure or seed is not None:
-            click.echo(_told(outcome))
+            click.echo(_told(outcome, settings))
     seconds = time.perf_counter() - started
     click.echo(f"{done} runs, {failed} failed, {blocks} blocks, {seconds / max(done, 1):.3f} s each")
     sys.exit(1 if failed else 0)
@@ -61,25 +63,29 @@ def _range(text: str) -> range:
     return range(int(first), int(last))
 
 
-def _outcomes(options: Options, numbers: Iterable[int], jobs: int, *, trace: bool) -> Iterator[Outcome]:
+def _outcomes(
+    one: Callable[[Options], Outcome], options: Options, numbers: Iterable[int], jobs: int
+) -> Iterator[Outcome]:
     every = (evolve(options, seed=number) for number in numbers)
     if jobs == 1:
-        yield from (run_named(one, trace=trace) for one in every)
+        yield from map(one, every)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(run_named, trace=False), every, chunksize=8)
+        yield from pool.map(one, every, chunksize=8)
 
 
-def run_named(options: Options, *, trace: bool = False) -> Outcome:
-    parts = Parts(engine=engine_named(options.engine))
+def _run(settings: tuple[str, ...], trace: bool, options: Options) -> Outcome:
+    table = {name: int(number) for name, _, number in (setting.partition("=") for setting in settings)}
+    parts = Parts(engine=engine_named(options.engine, table or None))
     return run(options, parts, write=click.echo if trace else None)
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: Outcome, settings: tuple[str, ...]) -> str:
     options = outcome.options
     flags = f"--seed {options.seed} --validators {options.validators} --engine {options.engine}"
     if options.liars is not None:
         flags += " --liars" if options.liars else " --no-liars"
+    flags += "".join(f" --set {setting}" for setting in settings)
     flags += " --exchange" if options.exchange else ""
     return (
         f"seed {options.seed}, {options.validators} validators: {outcome.failure or 'all is well'}\n"

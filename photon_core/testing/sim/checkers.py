@@ -21,8 +21,8 @@ from photon_core.api.consensus import Claim, Slot
 from photon_core.api.finality import block_hash, statement_message
 from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.chain.keys import verify_message
-from photon_core.node.steps import Publish
 from photon_core.node.signer import digest_of, engine_slot, statement_slot
+from photon_core.node.steps import Publish
 
 from .disk import Disk
 

@@ -53,9 +53,7 @@ class Device:
             takes_ms *= SLOW_FACTOR
         self._free_at_ms = max(self._free_at_ms, self._schedule.now_ms) + takes_ms
         self._pending.append(apply)
-        self._schedule.after(
-            self._free_at_ms - self._schedule.now_ms, partial(self._finish, self._life, apply, done)
-        )
+        self._schedule.after(self._free_at_ms - self._schedule.now_ms, partial(self._finish, self._life, apply, done))
 
     def _finish(self, life: int, apply: Callable[[], T], done: Callable[[T], None]) -> None:
         if life == self._life:

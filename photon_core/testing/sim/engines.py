@@ -13,7 +13,7 @@ SOLO = "solo"
 
 
 def engine_named(name: str, table: Mapping[str, object] | None = None) -> MakeEngine:
-    """The factory of the installed plugin `consensus_<name>`, with its configuration; PhotonError when it is not there."""
+    """The factory of the installed plugin `consensus_<name>`, configured; PhotonError when it is not there."""
     manager = PluginManager()
     manager.consensus(name)
 

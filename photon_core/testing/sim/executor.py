@@ -12,6 +12,7 @@ from typing import Protocol
 
 from photon_core.api import codec
 from photon_core.api.chain import Header
+from photon_core.api.fields import Plain
 from photon_core.api.finality import block_hash
 from photon_core.api.hashing import ZERO_HASH, digest
 from photon_core.api.ids import Address, Hash
@@ -45,7 +46,7 @@ class CountingExecutor(Executor):
         self._sequences: dict[Address, int] = {}
 
     def execute(self, header: Header, transactions: Sequence[Transaction]) -> Executed:
-        outcomes: list[codec.Plain] = [block_hash(header)]
+        outcomes: list[Plain] = [block_hash(header)]
         for transaction in transactions:
             done = transaction.sequence == self._sequences.get(transaction.sender, 0)
             if done:

@@ -61,9 +61,7 @@ class Parts:
 class Surroundings(Protocol):
     """What a node needs of the simulation that it runs in."""
 
-    def engine_stepped(
-        self, node: Node, event: consensus.Event, effects: tuple[consensus.Effect, ...]
-    ) -> None: ...
+    def engine_stepped(self, node: Node, event: consensus.Event, effects: tuple[consensus.Effect, ...]) -> None: ...
 
     def begun(self, node: Node, effect: steps.Effect) -> None:
         """Effects that concern others: sent, asked for, answered, reported."""
@@ -125,9 +123,7 @@ class Node:
     _tree_free_ms: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self._log, self._wal, self._slots = (
-            Device(self.schedule, self.dice, sync_ms) for sync_ms in self.sync_ms
-        )
+        self._log, self._wal, self._slots = (Device(self.schedule, self.dice, sync_ms) for sync_ms in self.sync_ms)
 
     @property
     def key(self) -> SigningKey:
@@ -333,9 +329,7 @@ class Node:
         try:
             signature = self.signer.sign_statement(statement)
         except PhotonError as error:
-            return steps.SigningRefused(
-                height=statement.height, reason=str(error), abstains=error.code == "abstaining"
-            )
+            return steps.SigningRefused(height=statement.height, reason=str(error), abstains=error.code == "abstaining")
         return steps.StatementSigned(statement=statement, signature=signature)
 
     def _sign_slot(self, slot: Slot, message: bytes, floor: int) -> steps.Input:

@@ -52,7 +52,9 @@ class Outcome:
     details: str = field(default="", repr=False)
 
 
-def run(options: Options, parts: Parts, *, write: Callable[[str], None] | None = None, describe: Describe | None = None) -> Outcome:
+def run(
+    options: Options, parts: Parts, *, write: Callable[[str], None] | None = None, describe: Describe | None = None
+) -> Outcome:
     simulation, weather = prepare(options, parts, write=write, describe=describe)
     failure = details = ""
     try:
@@ -86,7 +88,7 @@ def prepare(
     trace = None
     if write is not None:
         names = Names([key.public for key in where.keys])
-        trace = Trace(names, write, describe or (lambda message, names: f"{len(message)} bytes"))
+        trace = Trace(names, write, describe or _by_size)
     simulation = Simulation(
         where,
         evolve(parts, machine=ExchangeMachine if options.exchange else CountingMachine),
@@ -99,6 +101,10 @@ def prepare(
     return simulation, Weather(simulation, draw_climate(dice), random.Random(dice.getrandbits(64)))  # noqa: S311
 
 
+def _by_size(message: bytes, _names: Names) -> str:
+    return f"{len(message)} bytes"
+
+
 def play(simulation: Simulation, weather: Weather) -> None:
     """Violation when something is wrong."""
     weather.begin()
@@ -108,9 +114,7 @@ def play(simulation: Simulation, weather: Weather) -> None:
     simulation.clients.closed = True
     weather.clear()
     heal(simulation)
-    simulation.checkers.ended(
-        {node.name: node.disk for node in simulation.honest()}, simulation.clients.acknowledged
-    )
+    simulation.checkers.ended({node.name: node.disk for node in simulation.honest()}, simulation.clients.acknowledged)
 
 
 def heal(simulation: Simulation) -> None:

@@ -55,9 +55,7 @@ def setting(powers: tuple[int, ...], engine: str) -> Setting:
             GenesisValidator(key=key.public, node_key=node_key, power=power, payee=clients[0].address)
             for key, node_key, power in zip(keys, node_keys, powers, strict=True)
         ),
-        accounts=tuple(
-            GenesisAccount(address=client.address, balance_uptn=1_000 * UPTN_PER_PTN) for client in clients
-        ),
+        accounts=tuple(GenesisAccount(address=client.address, balance_uptn=1_000 * UPTN_PER_PTN) for client in clients),
         parameters=exchange_genesis.genesis_parameters(FEE_FREE),
     )
     return Setting(

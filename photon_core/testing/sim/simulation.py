@@ -40,6 +40,7 @@ SKEW_MS_MAX = 300
 SEEN_MAX = 100_000
 """Messages whose claims are remembered."""
 
+SyncMs = tuple[tuple[int, int], ...]
 Censor = Callable[[int, int, Sequence[Claim]], bool]
 """(sender, receiver, claims): whether this frame of an engine is lost."""
 
@@ -78,6 +79,7 @@ class Simulation:
         *,
         liars: Sequence[int] = (),
         clients: int = 4,
+        sync_ms: SyncMs | None = None,
         trace: Trace | None = None,
     ) -> None:
         self.setting, self.trace = setting, trace
@@ -90,7 +92,7 @@ class Simulation:
             genesis=genesis_header(setting.genesis),
             liars=frozenset(setting.keys[i].public for i in liars),
         )
-        self._sync_ms = draw_sync_ms(dice) if dice.random() < 0.5 else None
+        self._sync_ms = sync_ms or (draw_sync_ms(dice) if dice.random() < 0.7 else None)
         self.hosts = [Host(i, self._nodes(i, parts, 2 if i in liars else 1)) for i in range(len(setting.keys))]
         self.clients = Clients(setting.clients[:clients], setting.chain_id, self.schedule, dice, self._submit)
         self.quorum = QuorumWatch(self.links, self.hosts, setting.powers)
@@ -198,8 +200,7 @@ class Simulation:
             self.trace.stepped(self.schedule.now_ms, node.name, event, effects)
         honest = not self.hosts[node.host].lies
         if isinstance(event, consensus.ProposalBuilt):
-            self.on_committed: Callable[[Node], None] = lambda _: None
-        self.last_proposer = node.host
+            self.last_proposer = node.host
         for effect in effects:
             match effect:
                 case consensus.Commit(header=header) if honest and len(self.hosts) > 1:
@@ -223,30 +224,12 @@ class Simulation:
                 self._send_message(node, message, to)
             case steps.SendStatement():
                 self._send_statement(node, effect)
-            case steps.GossipTransactions(transactions=transactions, besides=besides, only=only):
-                told = steps.TransactionsArrived(transactions=transactions, source=node.node_key)
-                for peer in self._peers(node, only):
-                    if self.setting.node_keys[peer] != besides:
-                        self._send(node, peer, Channel.GOSSIP, told)
-            case steps.GossipHead(height=height, only=only):
-                for peer in self._peers(node, only):
-                    self._send(node, peer, Channel.GOSSIP, steps.PeerHead(peer=node.node_key, height=height))
-            case steps.FetchBlocks(peer=peer_key, from_height=first, count=count):
-                self._request(
-                    node,
-                    self._host_of[peer_key],
-                    lambda peer: steps.BlocksArrived(
-                        peer=peer_key, blocks=() if peer is None else peer.certified(first, count), fetched=True
-                    ),
-                )
-            case steps.FetchContent(validator=validator, block_hash=name, transaction_ids=ids):
-                self._request(
-                    node,
-                    self._index[validator],
-                    lambda peer: steps.ContentArrived(
-                        block_hash=name, transactions=None if peer is None else peer.content(name, ids)
-                    ),
-                )
+            case steps.GossipTransactions() | steps.GossipHead():
+                self._gossip(node, effect)
+            case steps.FetchBlocks():
+                self._fetch_blocks(node, effect)
+            case steps.FetchContent():
+                self._fetch_content(node, effect)
             case steps.Publish():
                 self._published(node, effect)
             case steps.NoteEvidence(first=first):
@@ -327,6 +310,33 @@ class Simulation:
             self._claims[message] = known
         return known
 
+    def _gossip(self, node: Node, effect: steps.GossipTransactions | steps.GossipHead) -> None:
+        event: steps.Input
+        if isinstance(effect, steps.GossipHead):
+            event, besides = steps.PeerHead(peer=node.node_key, height=effect.height), None
+        else:
+            event = steps.TransactionsArrived(transactions=effect.transactions, source=node.node_key)
+            besides = effect.besides
+        for peer in self._peers(node, effect.only):
+            if self.setting.node_keys[peer] != besides:
+                self._send(node, peer, Channel.GOSSIP, event)
+
+    def _fetch_blocks(self, node: Node, effect: steps.FetchBlocks) -> None:
+        def answer(peer: Node | None) -> steps.Input:
+            blocks = () if peer is None else peer.certified(effect.from_height, effect.count)
+            return steps.BlocksArrived(peer=effect.peer, blocks=blocks, fetched=True)
+
+        self._request(node, self._host_of[effect.peer], answer)
+
+    def _fetch_content(self, node: Node, effect: steps.FetchContent) -> None:
+        name = effect.block_hash
+
+        def answer(peer: Node | None) -> steps.Input:
+            found = None if peer is None else peer.content(name, effect.transaction_ids)
+            return steps.ContentArrived(block_hash=name, transactions=found)
+
+        self._request(node, self._index[effect.validator], answer)
+
     def _request(self, node: Node, peer: int, answer: Callable[[Node | None], steps.Input]) -> None:
         """`answer` of the peer's node, when it gets there and comes back; of None else."""
         request = _Request()
@@ -354,7 +364,7 @@ class Simulation:
         node.later(FETCH_TIMEOUT_MS, lambda: finish(answer(None)))
 
 
-def draw_sync_ms(dice: random.Random) -> tuple[tuple[int, int], ...]:
+def draw_sync_ms(dice: random.Random) -> SyncMs:
     """For the three devices of a node: often one of them is slower than the others."""
     slow, fast = dice.choice(SLOW_SYNC_MS), dice.choice(FAST_SYNC_MS)
     which = dice.choice([0, 1, 1, 2, 3])

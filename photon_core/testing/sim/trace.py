@@ -52,18 +52,16 @@ class Trace:
     def line(self, now_ms: int, who: str, what: str) -> None:
         self.write(f"{now_ms:>6} {who:<4} {what}")
 
-    def stepped(
-        self, now_ms: int, who: str, event: consensus.Event, effects: Sequence[consensus.Effect]
-    ) -> None:
+    def stepped(self, now_ms: int, who: str, event: consensus.Event, effects: Sequence[consensus.Effect]) -> None:
         """Steps without an effect are told only where something came from outside."""
         told = self._event(event)
         lines = [line for effect in effects if (line := self._effect(effect))]
-        if told and (lines or not isinstance(event, consensus.WorkWaiting | consensus.TimerFired)):
+        if lines or not isinstance(event, consensus.WorkWaiting | consensus.TimerFired):
             self.line(now_ms, who, told)
         for line in lines:
             self.line(now_ms, who, f"    {line}")
 
-    def _event(self, event: consensus.Event) -> str:
+    def _event(self, event: consensus.Event) -> str:  # noqa: C901  # one line for each kind: a table
         names = self.names
         match event:
             case consensus.Restored(records=records, height=height, block_hash=name):
@@ -73,8 +71,8 @@ class Trace:
             case consensus.WorkIgnored():
                 return "work is ignored"
             case consensus.ProposalBuilt(proposal=proposal):
-                name = names.block(proposal.block_hash, proposal.header.height)
-                return f"built {name} on {names.block(proposal.header.parent, proposal.header.height - 1)}"
+                built = names.block(proposal.block_hash, proposal.header.height)
+                return f"built {built} on {names.block(proposal.header.parent, proposal.header.height - 1)}"
             case consensus.Received(sender=sender, message=message):
                 return f"{names.validator(sender)} says {self.describe(message, names)}"
             case consensus.TimerFired(name=timer):
@@ -96,7 +94,7 @@ class Trace:
             case _:
                 assert_never(event)
 
-    def _effect(self, effect: consensus.Effect) -> str:
+    def _effect(self, effect: consensus.Effect) -> str:  # noqa: C901  # one line for each kind: a table
         names = self.names
         match effect:
             case consensus.Persist(token=token, height=height, records=records, contents=contents):
