@@ -40,6 +40,14 @@ def new_genesis(
     from photon_core.exchange.parameters import Parameters
     from photon_core.exchange.parameters import development as development_parameters
 
+    if consensus == SOLO and len(validators) > 1:
+        raise UsageError(
+            code="bad-option",
+            where="--consensus",
+            what=f"{SOLO} is for one validator",
+            found=f"{len(validators)} validators",
+            remedy="Leave --consensus out: pbft is for any number.",
+        )
     base = development_parameters() if development else Parameters()
     values = dict(exchange_genesis.genesis_parameters(base))
     values.update(_parameter(text, values) for text in parameters)

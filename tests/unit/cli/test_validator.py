@@ -181,6 +181,14 @@ def test_a_damaged_card_is_refused_by_name(photon, operators, tmp_path, damage, 
     assert (error["code"], error["where"]) == (code, str(card))
 
 
+def test_several_validators_need_a_consensus_for_several(photon, operators, tmp_path):
+    cards = [part for facts in operators.values() for part in ("--validator", facts["card"])]
+    error = photon(
+        "genesis", "create", tmp_path / "g.toml", "--account", f"{RICH}=5", "--consensus", "solo", *cards, code=2
+    )
+    assert (error["where"], error["found"]) == ("--consensus", "2 validators")
+
+
 def test_one_card_twice_makes_no_genesis(photon, operators, tmp_path):
     card = operators["bob"]["card"]
     error = photon(
