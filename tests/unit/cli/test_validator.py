@@ -1,7 +1,9 @@
 """`photon validator` and `photon genesis`: from each operator's `init` to a chain that all of them have joined."""
 
 import json
+import shutil
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,32 +16,47 @@ from photon_core.cli import main
 RICH = encode_address(b"\x07" * 20)
 
 
-@pytest.fixture
-def photon(tmp_path, monkeypatch):
+def photon_in(folder, *arguments, home="", code=0):
+    """The document that a command prints; passphrase and homes are in `folder`."""
+    environment = {"PHOTON_HOME": str(folder / home), "PHOTON_PASSPHRASE_FILE": str(folder / "passphrase")}
+    result = CliRunner().invoke(main, [*map(str, arguments), "--output", "json"], env=environment)
+    assert result.exit_code == code, result.output
+    document = json.loads(result.stdout)
+    return document["error"] if code else document
+
+
+@pytest.fixture(autouse=True)
+def without_settings(monkeypatch):
     for name in ("PHOTON_PLUGINS", "PHOTON_OUTPUT", "PHOTON_DEBUG", "PHOTON_NETWORK", "PHOTON_NODE"):
         monkeypatch.delenv(name, raising=False)
-    passphrase = tmp_path / "passphrase"
-    passphrase.write_text("correct horse\n")
-
-    def call(*arguments, home="", code=0):
-        environment = {"PHOTON_HOME": str(tmp_path / home), "PHOTON_PASSPHRASE_FILE": str(passphrase)}
-        result = CliRunner().invoke(main, [*map(str, arguments), "--output", "json"], env=environment)
-        assert result.exit_code == code, result.output
-        document = json.loads(result.stdout)
-        return document["error"] if code else document
-
-    return call
 
 
 @pytest.fixture
-def operators(photon, tmp_path):
-    """What `init` told alice and bob."""
-    return {
-        name: photon(
-            "validator", "init", "--key-cost", "interactive", "--listen", f"/ip4/127.0.0.1/tcp/{port}", home=name
-        )
+def photon(tmp_path):
+    (tmp_path / "passphrase").write_text("correct horse\n")
+    return partial(photon_in, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Alice's and bob's folders, made once: their keys take time on purpose."""
+    folder = tmp_path_factory.mktemp("operators")
+    (folder / "passphrase").write_text("correct horse\n")
+    options = ("--key-cost", "interactive", "--listen")
+    facts = {
+        name: photon_in(folder, "validator", "init", *options, f"/ip4/127.0.0.1/tcp/{port}", home=name)
         for name, port in (("alice", 4001), ("bob", 4002))
     }
+    return folder, facts
+
+
+@pytest.fixture
+def operators(made, tmp_path):
+    """What `init` told alice and bob, whose folders are this test's own."""
+    folder, facts = made
+    for name in facts:
+        shutil.copytree(folder / name, tmp_path / name)
+    return {name: {**told, "card": str(tmp_path / name / "card.toml")} for name, told in facts.items()}
 
 
 @pytest.fixture
