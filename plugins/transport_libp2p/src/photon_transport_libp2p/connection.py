@@ -15,6 +15,7 @@ from photon_core.api.errors import PeerProtocolError
 from photon_core.api.ids import NodeKey
 
 from .addresses import to_text
+from .buffered import BufferedTcpStream
 from .guard import guard
 from .library import (
     NOISE,
@@ -30,7 +31,6 @@ from .library import (
     RawConnection,
     SecurityMultistream,
     TProtocol,
-    TrioTCPStream,
     Yamux,
     key_pair_of_seed,
     new_noise_key_pair,
@@ -74,7 +74,7 @@ class Identity:
 
         Raises whatever the library raises; the caller closes the socket then, and when it takes too long.
         """
-        raw = RawConnection(TrioTCPStream(socket), initiator=dialled is not None)
+        raw = RawConnection(BufferedTcpStream(socket), initiator=dialled is not None)
         if dialled is None:
             secured = await self._security.secure_inbound(raw)
         else:
