@@ -404,6 +404,21 @@ def test_ids_travel_with_the_proposal_and_come_out_one_by_one() -> None:
     assert fetch.hint == key_of(0)
 
 
+def test_ids_that_another_than_the_primary_tells_are_not_believed() -> None:
+    """They stand beside the signature, not under it: a backup that is first with wrong ones must not cost an honest
+    primary its view.
+    """
+    cluster, node = alone()
+    [block] = chain_of(cluster, 1)
+    message = pre_prepare(block, 0)
+    wrong = PrePrepare(view=0, header=block, transaction_ids=b"\xff" * 32, signature=message.signature)
+    cluster.inject(2, 1, wrong)
+    [fetch] = node.effects(api.Fetch)
+    assert fetch.transaction_ids is None
+    cluster.settle()
+    assert votes_of(node, PREPARE) == [1]
+
+
 def test_heights_of_one_chain_only_are_committed() -> None:
     cluster = Cluster().start()
     cluster.order(10)

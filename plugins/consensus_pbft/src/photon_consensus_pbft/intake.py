@@ -97,11 +97,13 @@ class Intake:
             if not log.candidate.built:
                 return Reason.SECOND_PROPOSAL
             # What core built after a restart is not signed; this was, before it, and others have it.
+        # The ids are not signed: wrong ones from somebody else would look like a fault of the primary.
+        by_primary = sender == self.replica.members.keys[vote.validator]
         log.candidate = Candidate(
             header=message.header,
             block_hash=vote.block_hash,
             source=sender,
-            transaction_ids=message.transaction_ids,
+            transaction_ids=message.transaction_ids if by_primary else None,
             signature=message.signature,
             arrived_ms=arrived_ms,
         )
