@@ -27,7 +27,7 @@ from photon_core.api.chain import Certificate
 from photon_core.api.consensus import Claim
 from photon_core.api.errors import PeerProtocolError
 from photon_core.api.finality import statement_message
-from photon_core.api.ids import ConsensusKey, NodeKey
+from photon_core.api.ids import ConsensusKey, Hash, NodeKey
 from photon_core.api.transport import Channel, LinkDown, LinkUp, SendResult, Standing
 from photon_core.chain.genesis import Genesis
 from photon_core.peers.errors import PeersError
@@ -71,6 +71,8 @@ class Voting:
     dropped: Counter[str] = field(factory=Counter)
     """Why messages never reached core."""
     _queue: MessageQueue = field(factory=MessageQueue)
+    _asking: set[tuple[ConsensusKey, Hash]] = field(factory=set)
+    """Contents that are waited for: one answer of each validator for each block."""
     _nodes: dict[ConsensusKey, NodeKey] = field(init=False)
     """Of the other validators."""
     _nursery: trio.Nursery = field(init=False)
@@ -202,8 +204,13 @@ class Voting:
     # --- contents ------------------------------------------------------------------------------------------------
 
     def fetch_content(self, effect: steps.FetchContent) -> None:
-        """Core bounds how many are under way."""
-        self._nursery.start_soon(self._fetch_content, effect)
+        """Nothing comes at once of a validator that has not answered the same question yet: core asks the next."""
+        question = (effect.validator, effect.block_hash)
+        if question in self._asking:
+            self.inputs.put(steps.ContentArrived(block_hash=effect.block_hash, transactions=None))
+        else:
+            self._asking.add(question)
+            self._nursery.start_soon(self._fetch_content, effect)
 
     async def _fetch_content(self, effect: steps.FetchContent) -> None:
         node, transactions = self._nodes[effect.validator], None
@@ -220,6 +227,7 @@ class Voting:
             self._breach(node, "wrong-content", error)
         except PeersError as error:
             log.debug("content of %s from %s: %s", effect.block_hash.hex()[:16], node.hex()[:16], error)
+        self._asking.discard((effect.validator, effect.block_hash))
         self.inputs.put(steps.ContentArrived(block_hash=effect.block_hash, transactions=transactions))
 
     async def _serve_content(self, _peer: NodeKey, params: object) -> list[bytes]:

@@ -285,6 +285,25 @@ async def test_a_wrong_content_costs_the_sender_its_link(room: Setting) -> None:
     assert len(room.own.dropped) == 1
 
 
+async def test_who_has_not_answered_yet_is_not_asked_again_and_its_late_answer_counts(room: Setting) -> None:
+    answered = trio.Event()
+    asked = []
+
+    async def slow(_peer: bytes, params: Any) -> Any:
+        asked.append(params)
+        await answered.wait()
+        return [t.raw for t in THREE]
+
+    room.other_peers.serve(contentsync.METHOD, slow)
+    for _ in range(3):
+        room.voting.fetch_content(fetch(None))
+    nothing = steps.ContentArrived(block_hash=BLOCK, transactions=None)
+    assert await room.arrived() == [nothing, nothing]
+    answered.set()
+    assert await room.arrived() == [steps.ContentArrived(block_hash=BLOCK, transactions=THREE)]
+    assert len(asked) == 1
+
+
 async def test_who_is_not_there_answers_at_once(room: Setting) -> None:
     room.other.disconnect()
     assert await fetched(room, fetch(None)) is None
