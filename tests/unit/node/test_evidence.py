@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from photon_core.api.consensus import Claim
 from photon_core.node import evidence, steps
-from photon_core.node.evidence import EvidenceFile
+from photon_core.node.evidence import PROOFS_PER_VALIDATOR_MAX, EvidenceFile
 
 LIE = steps.NoteEvidence(
     first=Claim(b"\x01" * 32, b"one", b"\x02" * 64, (7, 0, 1)),
@@ -36,6 +37,19 @@ def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         file.note(LIE)
     assert (tmp_path / "evidence.jsonl").stat().st_size <= 1_000
     assert file.count == 20
+
+
+def test_one_liar_fills_neither_the_log_nor_the_place_of_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = EvidenceFile(tmp_path / "evidence.jsonl")
+    for _ in range(100):
+        file.note(LIE)
+    assert len(caplog.records) == PROOFS_PER_VALIDATOR_MAX
+    file.note(evolve(LIE, first=evolve(LIE.first, key=b"\x02" * 32), second=evolve(LIE.second, key=b"\x02" * 32)))
+    lines = (tmp_path / "evidence.jsonl").read_text().splitlines()
+    assert [json.loads(line)["validator"][:2] for line in lines] == ["01"] * PROOFS_PER_VALIDATOR_MAX + ["02"]
+    assert file.count == 101
 
 
 def test_a_disk_that_cannot_take_it_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
