@@ -184,3 +184,15 @@ async def test_a_primary_that_was_stopped_for_long_is_passed_over_and_comes_back
         second = next(member for member in cluster.validators if member is not victim)
         await kill_and_go_on("another", cluster, second, probe)  # who was stopped has a vote again
         await come_back(cluster, second)
+
+
+async def test_all_killed_at_once_go_on_with_all_that_was_acknowledged(new_cluster: NewCluster) -> None:
+    cluster, payers = await new_cluster()
+    await cluster.start(warm=True)
+    async with under_load(cluster, payers) as probe:
+        for member in cluster.members:
+            member.stop()
+        began = trio.current_time()
+        await cluster.start(warm=True)
+        figure(f"all answer: {trio.current_time() - began:.2f} s")
+        await within_limit("all were killed", probe.pay)
