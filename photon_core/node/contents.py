@@ -30,6 +30,8 @@ PATIENCE_MS = 30
 """Gossip of a transaction and the proposal that names it race over different links: a few ms apart, as a rule."""
 RETRY_MS = 1_000
 """An answer may be a few MB; more often than this a slow validator is not asked."""
+LINK_RETRY_MS = 250
+"""After one that has nothing, or while nobody is linked who could be asked."""
 WANTED_MAX = 256
 """Blocks under way at once: an engine's window, for every view that it can be talked into before a block is final."""
 
@@ -142,7 +144,7 @@ class Contents:
         wanted = self._wanted.get(name)
         if wanted is None:
             return None
-        wanted.due_ms = now_ms if transactions is not None else now_ms + RETRY_MS // 4
+        wanted.due_ms = now_ms if transactions is not None else now_ms + LINK_RETRY_MS
         if transactions is None:
             return None
         if wanted.ids is None:
@@ -161,7 +163,10 @@ class Contents:
         """What to ask for now, of which of the validators that are linked."""
         asked = []
         for name, wanted in self._wanted.items():
-            if wanted.due_ms > now_ms or not validators:
+            if wanted.due_ms > now_ms:
+                continue
+            if not validators:
+                wanted.due_ms = now_ms + LINK_RETRY_MS
                 continue
             validator = validators[wanted.asked % len(validators)]
             if wanted.asked == 0 and wanted.hint is not None and wanted.hint in validators:

@@ -12,7 +12,7 @@ from photon_core.api.finality import block_hash
 from photon_core.api.ids import Hash
 from photon_core.chain import blocks
 from photon_core.chain.transactions import Transaction
-from photon_core.node.contents import PATIENCE_MS, RETRY_MS, WANTED_MAX, Contents, Found
+from photon_core.node.contents import LINK_RETRY_MS, PATIENCE_MS, RETRY_MS, WANTED_MAX, Contents, Found
 from photon_core.node.steps import FetchContent
 from photon_core.testing.node import transfer
 
@@ -99,6 +99,14 @@ def test_nobody_answers_and_nobody_is_linked() -> None:
     assert contents.step([], 10_000) == []
     assert contents.answered(wanted.block_hash, None, 10_000) is None
     assert contents.transactions(wanted.block_hash) is None
+
+
+def test_who_is_cut_off_does_not_ask_for_the_clock_all_the_time() -> None:
+    contents, wanted = Contents(), fetch((ONE,))
+    contents.want(wanted, NOBODY.get, 0)
+    assert contents.step([], 10_000) == []
+    assert contents.due_in_ms(10_000) == LINK_RETRY_MS
+    assert contents.step([ALICE], 10_000 + LINK_RETRY_MS) != []
 
 
 def test_ancestors_are_named_newest_first_as_far_as_they_are_whole() -> None:
