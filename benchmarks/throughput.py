@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -184,6 +185,7 @@ def main(as_json: bool, consensus: str | None, offered: int, **given: Any) -> No
     """
     chosen = consensus or ("solo" if given["validators"] == 1 else "pbft")
     options = Options(consensus=chosen, offered_per_s=offered, **given)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: children and folders are cleaned up
     try:
         results = measure(options)
     except* (LoadFailed, NetworkFailed, checks.Untrue, PhotonError) as group:

@@ -17,7 +17,7 @@ from photon_core.cli import main
 ROOT = Path(__file__).parents[2]
 PATTERNS = ("*.md", "docs/**/*.md", "plugins/*/README.md", "conformance/README.md", "examples/**/README.md")
 PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
-FOLDERS = ("photon_core", "plugins", "conformance", "examples", "tests", "tools", "docs")
+FOLDERS = ("benchmarks", "photon_core", "plugins", "conformance", "examples", "tests", "tools", "docs")
 SHELL = {"|", ">", "<", "&&", "||", ";", "&"}
 STANDS_FOR_ANYTHING = {"…", "COMMAND", "ARGUMENTS"}
 """In place of a verb: nothing can be said about the rest."""
