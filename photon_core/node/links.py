@@ -1,13 +1,13 @@
 """What a node hears from its peers and tells them, votes apart: transactions, heights, certified blocks.
 
-Frames of gossip wait in a bounded queue; one task reads and verifies all that has gathered, a few hundred transactions
-with one hop to a thread. What goes out is gathered too, until the loop has nothing else to do (`flush`).
+Frames of gossip wait in a bounded queue of each peer; one task reads and verifies what has gathered, of each in turn, a
+few hundred transactions with one hop to a thread. So a stranger that floods its own delays nobody's. What goes out is
+gathered too, until the loop has nothing else to do (`flush`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from itertools import islice
 
 import trio
@@ -25,15 +25,20 @@ from . import blocksync, gossip, steps
 from .archive import Archive
 from .core import NodeCore
 from .inputs import Inputs, Urgency
+from .message_queue import MessageQueue
 from .recent import RecentBytes
 from .verifier import Verifier
 
 log = logging.getLogger(__name__)
 
-FRAMES_WAITING_MAX = 256
-"""Frames of gossip that wait for verification, some tens of MB at most."""
+FRAMES_PER_PEER_MAX = 256
+BYTES_PER_PEER_MAX = 2**20
+"""Of one peer's gossip that waits for verification: a second's transactions. The transport bounds how many peers may
+send any, and how many of them nobody knows."""
 TURN_TRANSACTIONS = 500
 """Verified together: some 10 ms of two threads, and what core then takes in one step."""
+TURN_FRAMES = 256
+"""Read without a rest: of frames with nothing new in them there may be no end."""
 GATHERED_MAX = 1_000
 """Of transactions that wait to be told, before the loop rests: a frame or two."""
 FETCH_TIMEOUT_S = 10.0
@@ -48,13 +53,13 @@ class Links:
     verifier: Verifier
     inputs: Inputs
     recent: RecentBytes
-    _frames: deque[tuple[NodeKey, bytes]] = field(factory=deque)
-    _there: trio.Event = field(factory=trio.Event)
+    _queue: MessageQueue = field(init=False)
     _to_tell: dict[NodeKey | None, list[Transaction]] = field(factory=dict)
     """By the peer that told them."""
     _nursery: trio.Nursery = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._queue = MessageQueue(frames_max=FRAMES_PER_PEER_MAX, bytes_max=BYTES_PER_PEER_MAX)
         self.peers.on_frame(Channel.GOSSIP, self._frame_arrived)
         self.peers.on_link(self._link_changed)
         self.peers.serve(blocksync.METHOD, self._serve_blocks, allow=no_strangers, concurrency_per_peer=2)
@@ -111,26 +116,24 @@ class Links:
     # --- gossip that comes in ------------------------------------------------------------------------------------
 
     def _frame_arrived(self, peer: NodeKey, frame: bytes) -> None:
-        if len(self._frames) >= FRAMES_WAITING_MAX:
-            log.debug("gossip of %s dropped: %d frames wait", peer.hex()[:16], FRAMES_WAITING_MAX)
-            return
-        self._frames.append((peer, frame))
-        self._there.set()
+        """The newest is dropped when too much waits: a sender's transactions are of no use without those before."""
+        if self._queue.has_room(peer, frame):
+            self._queue.put(peer, frame)
+        else:
+            log.debug("gossip of %s dropped: %d bytes wait", peer.hex()[:16], self._queue.size_of(peer))
 
     async def _read_frames(self) -> None:
         while True:
-            await self._there.wait()
-            self._there = trio.Event()
-            while self._frames:
-                await self.inputs.room(Urgency.TRANSACTIONS)
-                await self._take_transactions(self._next_turn())
+            await self.inputs.room(Urgency.TRANSACTIONS)
+            await self._take_transactions(await self._next_turn())
 
-    def _next_turn(self) -> list[tuple[NodeKey, tuple[Transaction, ...]]]:
-        """By peer, what is new of as many frames as make a turn; heights go on at once."""
+    async def _next_turn(self) -> list[tuple[NodeKey, tuple[Transaction, ...]]]:
+        """By peer, what is new of as many frames as make a turn; heights go on at once. Waits for the first frame."""
         turn: list[tuple[NodeKey, tuple[Transaction, ...]]] = []
-        count = 0
-        while self._frames and count < TURN_TRANSACTIONS:
-            peer, frame = self._frames.popleft()
+        count = frames = 0
+        while not frames or (self._queue and count < TURN_TRANSACTIONS and frames < TURN_FRAMES):
+            [(peer, frame)] = await self._queue.take(1)
+            frames += 1
             try:
                 match gossip.decode_frame(frame):
                     case gossip.HeadMessage(height):
@@ -142,7 +145,7 @@ class Links:
                             turn.append((peer, gossip.decode_transactions(fresh, self.core.chain_id)))
                             count += len(fresh)
             except PeerProtocolError as error:
-                self.peers.drop(peer, error)
+                self._breach(peer, error)
         return turn
 
     async def _take_transactions(self, turn: list[tuple[NodeKey, tuple[Transaction, ...]]]) -> None:
@@ -153,11 +156,15 @@ class Links:
             if all(tuple(islice(good, len(transactions)))):
                 by_peer.setdefault(peer, []).extend(transactions)
             else:
-                self.peers.drop(peer, PeerProtocolError("gossip: a transaction with a bad signature"))
+                self._breach(peer, PeerProtocolError("gossip: a transaction with a bad signature"))
         for peer, good_ones in by_peer.items():
             self.recent.add(good_ones)
             event = steps.TransactionsArrived(transactions=tuple(good_ones), source=peer)
             self.inputs.put(event, Urgency.TRANSACTIONS)
+
+    def _breach(self, peer: NodeKey, error: PeerProtocolError) -> None:
+        self._queue.forget(peer)
+        self.peers.drop(peer, error)
 
     # --- certified blocks ----------------------------------------------------------------------------------------
 

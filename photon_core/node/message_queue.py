@@ -1,6 +1,7 @@
-"""Frames of validators that wait to be verified: a bounded queue for each, and turns, so that none crowds out another.
+"""Frames of peers that wait to be verified: a bounded queue for each, and turns, so that none crowds out another.
 
-A queue that is full loses its oldest frame: an engine sends again what matters, and what is newer matters more.
+A queue that is full loses its oldest frame: an engine sends again what matters, and what is newer matters more. Where
+the order matters more than what is new, `has_room` is asked first.
 """
 
 from __future__ import annotations
@@ -26,18 +27,34 @@ class _Waiting:
 
 
 class MessageQueue:
-    def __init__(self) -> None:
+    def __init__(self, *, frames_max: int = FRAMES_MAX, bytes_max: int = BYTES_MAX) -> None:
+        """Bounds of one peer's queue."""
+        self._frames_max, self._bytes_max = frames_max, bytes_max
         self._by_peer: dict[NodeKey, _Waiting] = {}
         self._there = trio.Event()
         self.lost = 0
         """Frames that were given up for newer ones."""
 
+    def __bool__(self) -> bool:
+        """Whether something waits."""
+        return bool(self._by_peer)
+
+    def size_of(self, peer: NodeKey) -> int:
+        """Bytes of what waits of this peer."""
+        waiting = self._by_peer.get(peer)
+        return 0 if waiting is None else waiting.size
+
+    def has_room(self, peer: NodeKey, frame: bytes) -> bool:
+        """Whether `put` would lose nothing."""
+        waiting = self._by_peer.get(peer, _Waiting())
+        return len(waiting.frames) < self._frames_max and waiting.size + len(frame) <= self._bytes_max
+
     def put(self, peer: NodeKey, frame: bytes) -> None:
-        """`peer` must be a validator's node: their number is what bounds all of this."""
+        """The caller bounds the number of peers, and with it all of this."""
         waiting = self._by_peer.setdefault(peer, _Waiting())
         waiting.frames.append(frame)
         waiting.size += len(frame)
-        while len(waiting.frames) > FRAMES_MAX or waiting.size > BYTES_MAX:
+        while len(waiting.frames) > self._frames_max or waiting.size > self._bytes_max:
             waiting.size -= len(waiting.frames.popleft())
             self.lost += 1
         self._there.set()

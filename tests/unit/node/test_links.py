@@ -99,12 +99,25 @@ async def test_a_bad_signature_costs_the_peer_its_link(room: Setting) -> None:
     assert room.links.peers.breaches[OTHER] == 1
 
 
-async def test_heights_go_on_and_a_flood_waits_at_the_door(room: Setting) -> None:
+async def test_heights_go_on(room: Setting) -> None:
     room.send(gossip.head_frame(7))
     assert await room.arrived() == [steps.PeerHead(peer=OTHER, height=7)]
-    for _ in range(links.FRAMES_WAITING_MAX + 50):
-        room.links._frame_arrived(OTHER, frames(MANY)[0])
-    assert len(room.links._frames) == links.FRAMES_WAITING_MAX
+
+
+async def test_a_flood_of_one_peer_waits_at_its_own_door_and_delays_nobody(room: Setting) -> None:
+    for height in range(links.FRAMES_PER_PEER_MAX + 50):
+        room.links._frame_arrived(OTHER, gossip.head_frame(height))
+    room.links._frame_arrived(VALIDATOR_NODE, gossip.head_frame(7))
+    arrived = cast(list[steps.PeerHead], await room.arrived())
+    assert [event.height for event in arrived if event.peer == OTHER] == list(range(links.FRAMES_PER_PEER_MAX))
+    assert arrived[1] == steps.PeerHead(peer=VALIDATOR_NODE, height=7)
+
+
+async def test_large_frames_of_one_peer_are_bounded_by_their_bytes(room: Setting) -> None:
+    large = gossip.codec.encode([gossip.Kind.TRANSACTIONS.value, [MANY[0].raw] * 900])
+    for _ in range(2 * links.BYTES_PER_PEER_MAX // len(large)):
+        room.links._frame_arrived(OTHER, large)
+    assert room.links._queue.size_of(OTHER) <= links.BYTES_PER_PEER_MAX
 
 
 async def test_a_new_link_of_a_validator_says_whose_it_is(room: Setting) -> None:

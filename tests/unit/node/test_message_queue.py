@@ -40,6 +40,18 @@ async def test_the_oldest_go_when_they_are_too_large() -> None:
     assert (await queue.take(1))[0][1][0] == 1
 
 
+async def test_who_asks_for_room_first_loses_nothing_that_waits() -> None:
+    queue = MessageQueue(frames_max=2, bytes_max=10)
+    assert queue.has_room(LOUD, b"x" * 10)
+    assert not queue.has_room(LOUD, b"x" * 11)
+    queue.put(LOUD, b"x" * 5)
+    assert queue.has_room(LOUD, b"x" * 5)
+    assert not queue.has_room(LOUD, b"x" * 6)
+    queue.put(LOUD, b"x")
+    assert not queue.has_room(LOUD, b"")
+    assert queue.has_room(QUIET, b"")
+
+
 async def test_taking_waits_for_the_next() -> None:
     queue = MessageQueue()
     found: list[bytes] = []
