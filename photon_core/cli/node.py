@@ -76,7 +76,9 @@ def init_command(
 def start_command(session: Session, genesis: Path | None, passphrase_file: Path | None) -> None:
     """Run the node in the foreground until Ctrl-C; where it answers is printed, and written to HOME/run.json."""
     from photon_core.cli.node_home import copy_genesis, require_genesis, run_from
+    from photon_core.node.config import read_config
 
+    read_config(session.home)  # says it when this is no node's folder at all
     if genesis is not None:
         copy_genesis(genesis, session.home)
     require_genesis(session.home, "Name the network's file: --genesis FILE")

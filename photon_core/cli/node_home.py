@@ -56,7 +56,7 @@ def new_settings(api: str | None, listen: tuple[str, ...], peers: tuple[str, ...
 
 
 def copy_genesis(file: Path, home: Path) -> None:
-    """UsageError when the folder belongs to another chain."""
+    """Into a folder that is there. UsageError when it belongs to another chain."""
     from photon_core.chain.genesis import chain_id, load_genesis, save_genesis
     from photon_core.node.config import GENESIS_FILE
 
@@ -110,9 +110,9 @@ async def _serve(run: Any, setup: Any, task_status: Any) -> None:
 
 
 def require_genesis(home: Path, remedy: str) -> None:
+    """UsageError with this remedy when there is none."""
     from photon_core.node import config
 
-    config.read_config(home)  # says it when this is no node's folder at all
     if not (home / config.GENESIS_FILE).exists():
         raise UsageError(
             code="no-genesis", where=str(home), what="there is no genesis file in this folder", remedy=remedy

@@ -239,7 +239,9 @@ def _require_own_keys(genesis: Genesis, keystore: Keystore, home: Path) -> None:
 def start_command(session: Session, passphrase_file: Path | None) -> None:
     """Run the validator in the foreground until Ctrl-C; where it answers is printed, and written to HOME/run.json."""
     from photon_core.cli.node_home import require_genesis, run_from
+    from photon_core.node.config import read_config
 
+    read_config(session.home)  # says it when this is no validator's folder at all
     require_genesis(session.home, "Join the chain first: photon validator join GENESIS")
     run_from(session, read_passphrase(passphrase_file, of="the validator's keys"), validator=True)
 

@@ -206,6 +206,13 @@ def test_several_validators_need_a_consensus_for_several(photon, operators, tmp_
     assert (error["where"], error["found"]) == ("--consensus", "2 validators")
 
 
+@pytest.mark.parametrize("verb", ["node", "validator"])
+def test_what_was_not_made_cannot_be_started(photon, tmp_path, genesis, verb):
+    given = ("--genesis", genesis) if verb == "node" else ()
+    assert photon(verb, "start", *given, home="nobody", code=2)["code"] == "no-config"
+    assert not (tmp_path / "nobody").exists()
+
+
 def test_one_card_twice_makes_no_genesis(photon, operators, tmp_path):
     card = operators["bob"]["card"]
     error = photon(
