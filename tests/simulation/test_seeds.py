@@ -36,6 +36,14 @@ def test_networks_with_liars(validators: int) -> None:
         assert not outcome.failure, explain(options, outcome.failure, outcome.details)
 
 
+@pytest.mark.parametrize("seed", [3031, 3044])
+def test_runs_that_have_shown_a_fault(seed: int) -> None:
+    """A head was told once. Who missed that, in a chain that stood still for want of its vote, waited for ever."""
+    options = Options(seed=seed, liars=True)
+    outcome = run(options, Parts(engine=engine_named("pbft", {"tenure_blocks": 5})))
+    assert not outcome.failure, f"{outcome.failure}\n{outcome.details}"
+
+
 def test_the_real_exchange() -> None:
     options = Options(seed=3, exchange=True)
     outcome = run(options, Parts(engine=engine_named("pbft")))
