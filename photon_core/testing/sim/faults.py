@@ -20,30 +20,18 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from photon_core.api.consensus import Claim
 
-from .links import PERFECT, Quality
+from .climate import Climate, draw_climate
+from .links import PERFECT
 from .node import Node
 from .simulation import Host, Simulation
 
 MANY = (-1,)
 """The kind of a message that holds claims of several kinds: proofs."""
 Kind = tuple[int, ...]
-
-
-@frozen(kw_only=True)
-class Climate:
-    """How bad it is. `pace_ms` lies between two faults, on average."""
-
-    pace_ms: int
-    quality: Quality
-    crash_after_sync: float
-    hit_round_change: float
-    cut_at_commit: float
-    """How often the power goes in the moment in which the first one commits a block."""
-    weights: tuple[int, ...]
 
 
 @define(eq=False)
@@ -54,28 +42,6 @@ class _Ban:
     senders: tuple[int, ...]
     receivers: tuple[int, ...]
     height: int | None = None
-
-
-def draw_climate(dice: random.Random) -> Climate:
-    """Of a seed: links in order as they are in reality, or worse than reality; faults few or many."""
-    latency_ms = dice.choice([(1, 5), (1, 10), (1, 30), (5, 60), (20, 200)])
-    lossy = dice.random() < 0.4
-    focus = dice.randrange(len(_KINDS)) if dice.random() < 0.6 else None
-    weights = [dice.choice([0, 0, 1, 4]) if focus is None else 20 * (i == focus) + 1 for i in range(len(_KINDS))]
-    return Climate(
-        pace_ms=dice.choice([600, 1_200, 2_500]),
-        quality=Quality(
-            latency_ms=latency_ms,
-            in_order=not lossy,
-            lost=dice.choice([0.0, 0.02, 0.1, 0.2]) if lossy else 0.0,
-            doubled=dice.choice([0.0, 0.1]) if lossy else 0.0,
-            gossip_lost=dice.choice([0.0, 0.05, 0.3]),
-        ),
-        crash_after_sync=dice.choice([0.0, 0.002, 0.01]),
-        hit_round_change=dice.choice([0.0, 0.2, 0.6]),
-        cut_at_commit=dice.choice([0.0, 0.0, 0.05, 0.4]),
-        weights=(*weights[:-1], weights[-1] + 1),
-    )
 
 
 @define(eq=False)
@@ -410,3 +376,9 @@ def kind_of(claims: Sequence[Claim]) -> Kind:
     if not slots:
         return ()
     return slots[0][2:] if len(slots) == 1 else MANY
+
+
+def weather_for(simulation: Simulation, dice: random.Random) -> Weather:
+    """Of a seed, whose dice these are."""
+    climate = draw_climate(dice, len(_KINDS))
+    return Weather(simulation, climate, random.Random(dice.getrandbits(64)))  # noqa: S311  # a replay, no secret

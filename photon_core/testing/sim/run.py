@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from .checkers import Violation
 from .executor import CountingMachine, ExchangeMachine
-from .faults import Weather, draw_climate
+from .faults import Weather, weather_for
 from .node import Parts
 from .setting import setting
 from .simulation import Simulation
@@ -98,7 +98,7 @@ def prepare(
         trace=trace,
     )
     simulation.tell("", f"=== powers {powers}, liars {liars}")
-    return simulation, Weather(simulation, draw_climate(dice), random.Random(dice.getrandbits(64)))  # noqa: S311
+    return simulation, weather_for(simulation, dice)
 
 
 def _by_size(message: bytes, _names: Names) -> str:
