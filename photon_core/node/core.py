@@ -30,14 +30,14 @@ from typing import assert_never
 from attrs import define, field
 
 from photon_core.api import consensus
-from photon_core.api.chain import Block, Header, Proposal, ValidatorSet
+from photon_core.api.chain import Block, ValidatorSet
 from photon_core.api.errors import LocalProtocolError
 from photon_core.api.finality import block_hash
 from photon_core.api.ids import ConsensusKey, Hash, NodeKey
-from photon_core.chain import blocks
 from photon_core.chain.transactions import Transaction
 
 from . import steps
+from .building import Builder
 from .executor import Executor
 from .gathering import Gathering
 from .mempool import Mempool, Refusal
@@ -46,9 +46,6 @@ from .pipeline import BlockOnItsWay, Contradiction, Pipeline
 from .sync import Sync
 from .work import Work
 
-BLOCK_BYTES_MAX = 2 * 2**20
-"""Of transactions in one block that we propose: a few frames, some tens of milliseconds to verify."""
-BLOCK_TRANSACTIONS_MAX = 2_000
 TELL_AGAIN_BLOCKS = 16
 """Gossip may be lost when a peer is busy: what still waits after so many blocks is told again, the oldest first."""
 TELL_AGAIN_MAX = 500
@@ -79,6 +76,7 @@ class NodeCore:
     _linked: dict[NodeKey, ConsensusKey] = field(factory=dict)
     """The validators among our peers."""
     _resend_at_ms: int = 0
+    _head_at_resend: int = 0
     _effects: list[steps.Effect] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -202,6 +200,7 @@ class NodeCore:
                 if now.monotonic_ms >= self._resend_at_ms:
                     self._resend_at_ms = now.monotonic_ms + RESEND_MS
                     self._tell_statements(None)
+                    self._tell_head_again()
                     if self._votes and not self.ordering.in_flight(now):  # the proposer may not have heard of them
                         self._tell_again(self.head_height)
             case _:
@@ -268,7 +267,7 @@ class NodeCore:
             mempool=self.mempool,
             bound_ms=self.bound_ms,
             emit=self._emit,
-            build=self._build,
+            build=Builder(self.validators, self.own_key, self.mempool).build,
             commit=self._commit,
         )
         self._work = Work(self.mempool, self.executor, self.pipeline, self.ordering, self.heartbeat_ms)
@@ -321,20 +320,6 @@ class NodeCore:
 
     # --- blocks --------------------------------------------------------------------------------------------------
 
-    def _build(
-        self, parent: Header, taken: frozenset[Hash], now: steps.Now
-    ) -> tuple[Proposal, tuple[Transaction, ...]]:
-        assert self.own_key is not None
-        picked = self.mempool.pick(parent.height + 1, BLOCK_TRANSACTIONS_MAX, BLOCK_BYTES_MAX, taken)
-        made = blocks.make_block(
-            parent=parent,
-            time_ms=now.unix_ms,
-            proposer=self.own_key,
-            validators=self.validators,
-            transactions=picked,
-        )
-        return made.proposal, picked
-
     def _commit(self, block: Block, name: Hash, transactions: tuple[Transaction, ...]) -> None:
         """By the engine; once more after a restart, for a block that the log had already."""
         height = block.header.height
@@ -368,6 +353,12 @@ class NodeCore:
         for one in self.pipeline:
             if one.statement is not None and one.own_signature is not None:
                 self._emit(steps.SendStatement(statement=one.statement, signature=one.own_signature, to=to))
+
+    def _tell_head_again(self) -> None:
+        """To validators, one that does not move: they may lack what it tells of, and without them it never moves."""
+        if self._votes and self.head_height == self._head_at_resend:
+            self._emit(*(steps.GossipHead(height=self.head_height, only=peer) for peer in sorted(self._linked)))
+        self._head_at_resend = self.head_height
 
     def _publish(self, one: BlockOnItsWay, now: steps.Now) -> None:
         assert one.executed is not None

@@ -11,6 +11,7 @@ from photon_core.api.finality import block_hash
 from photon_core.chain.certificates import sign_statement, verify_certificate
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.node import steps
+from photon_core.node.core import RESEND_MS
 from photon_core.testing.exchange import GENESIS_TIME_MS
 from photon_core.testing.node import VALIDATOR, SimulatedNode, node_genesis, transfer
 
@@ -127,6 +128,20 @@ def test_a_peer_that_comes_is_told_the_head_and_what_waits() -> None:
     assert head == steps.GossipHead(height=0, only=b"\x0b" * 32)
     assert isinstance(waiting, steps.GossipTransactions)
     assert [t.sequence for t in waiting.transactions] == [0, 1]
+
+
+def test_a_head_that_does_not_move_is_told_again() -> None:
+    """A statement, and the height that would have made up for it, may both be lost: without this validator's vote the
+    others may make no block, so its next height would never come.
+    """
+    node, other = with_one_block(), b"\x0b" * 32
+    node.handle(steps.PeerAppeared(peer=other, validator=b"\x0c" * 32), now(3))
+    node.outgoing.clear()
+    again = steps.GossipHead(height=1, only=other)
+    node.handle(steps.ClockTicked(), now(RESEND_MS))
+    assert again not in node.outgoing, "it moved since the last time: that told it"
+    node.handle(steps.ClockTicked(), now(2 * RESEND_MS))
+    assert node.outgoing.count(again) == 1
 
 
 def test_a_follower_lets_go_of_what_expires() -> None:
