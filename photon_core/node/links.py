@@ -128,8 +128,11 @@ class Links:
             await self._take_transactions(await self._next_turn())
 
     async def _next_turn(self) -> list[tuple[NodeKey, tuple[Transaction, ...]]]:
-        """By peer, what is new of as many frames as make a turn; heights go on at once. Waits for the first frame."""
+        """By peer, what is new of as many frames as make a turn. Of heights the newest of each peer go on: a flood of
+        them costs core no more than one. Waits for the first frame.
+        """
         turn: list[tuple[NodeKey, tuple[Transaction, ...]]] = []
+        heights: dict[NodeKey, int] = {}
         count = frames = 0
         while not frames or (self._queue and count < TURN_TRANSACTIONS and frames < TURN_FRAMES):
             [(peer, frame)] = await self._queue.take(1)
@@ -137,8 +140,7 @@ class Links:
             try:
                 match gossip.decode_frame(frame):
                     case gossip.HeadMessage(height):
-                        if self.inputs.has_room(Urgency.PEERS):  # the next block's height follows soon
-                            self.inputs.put(steps.PeerHead(peer=peer, height=height), Urgency.PEERS)
+                        heights[peer] = height
                     case gossip.TransactionsMessage(raw):
                         fresh = self.recent.unknown(raw)
                         if fresh:
@@ -146,6 +148,9 @@ class Links:
                             count += len(fresh)
             except PeerProtocolError as error:
                 self._breach(peer, error)
+        for peer, height in heights.items():
+            if self.inputs.has_room(Urgency.PEERS):  # the next block's height follows soon
+                self.inputs.put(steps.PeerHead(peer=peer, height=height), Urgency.PEERS)
         return turn
 
     async def _take_transactions(self, turn: list[tuple[NodeKey, tuple[Transaction, ...]]]) -> None:
