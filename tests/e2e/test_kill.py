@@ -29,6 +29,8 @@ from photon_core.tenant.status import DeploymentStatus, Standing
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 WEB = ROOT / "examples/web.yml"
 ANSWER = "hello from photon\n"
+PATIENT = {"reconfirmation_period_ms": 15_000}
+"""A busy machine takes some seconds to start an agent again, in which its leases must not go stale."""
 
 
 async def deploy_web(tenant: Tenant) -> tuple[int, str]:
@@ -86,7 +88,7 @@ async def test_any_validator_may_die_and_the_node_goes_on_where_it_was(new_netwo
 
 
 async def test_an_agent_adopts_what_it_left_and_workloads_come_back(new_network: Callable[..., Network]) -> None:
-    network = new_network(parameters=QUICK)
+    network = new_network(parameters=QUICK | PATIENT)
     async with network.tenant() as tenant, network.node() as node:
         deployment, provider = await deploy_web(tenant)
         lease = LeaseId(deployment, 0, 0)
