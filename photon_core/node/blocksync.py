@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
+
 from photon_core.api import codec
 from photon_core.api.chain import Certificate, ValidatorSet
 from photon_core.api.errors import CodecError, PeerProtocolError
@@ -47,17 +49,30 @@ async def answer(params: Any, read: ReadCertified) -> list[list[bytes]]:
 async def check(
     plain: Any, asked: FetchBlocks, validators: ValidatorSet, chain_id: Hash, verifier: Verifier
 ) -> tuple[CertifiedBlock, ...]:
-    """The blocks of an answer: those asked for, each right by its certificate. PeerProtocolError otherwise."""
+    """The blocks of an answer: those asked for, each right by its certificate. PeerProtocolError otherwise.
+
+    All that has to be verified goes to the verifier at once: a node that is behind has many blocks before it, and to
+    wait for a thread for each takes longer than their signatures.
+    """
     if type(plain) is not list or len(plain) > asked.count:
         raise PeerProtocolError(f"chain.blocks: expected a list of at most {asked.count} blocks")
-    found = tuple([await _check_one(pair, validators, chain_id, verifier) for pair in plain])
-    for height, certified in enumerate(found, asked.from_height):
-        if certified.block.header.height != height:
-            raise PeerProtocolError(f"chain.blocks: block {certified.block.header.height} in the place of {height}")
-    return found
+    found: list[CertifiedBlock] = []
+    for height, pair in enumerate(plain, asked.from_height):
+        found.append(_read(pair, height, validators, chain_id))
+        await trio.lowlevel.checkpoint()  # reading a full block takes some milliseconds
+    certificates = await verifier.certificates([one.certificate for one in found], validators, chain_id)
+    for one, why in zip(found, certificates, strict=True):
+        if why:
+            raise PeerProtocolError(
+                f"chain.blocks: the certificate of block {one.block.header.height} does not hold: {why}"
+            )
+    if not all(await verifier.transactions([transaction for one in found for transaction in one.transactions])):
+        raise PeerProtocolError(f"chain.blocks: a block from {asked.from_height} on has a transaction badly signed")
+    return tuple(found)
 
 
-async def _check_one(pair: Any, validators: ValidatorSet, chain_id: Hash, verifier: Verifier) -> CertifiedBlock:
+def _read(pair: Any, height: int, validators: ValidatorSet, chain_id: Hash) -> CertifiedBlock:
+    """In form the block of this height, with its certificate; no signature is verified."""
     try:
         match pair:
             case [bytes() as block_bytes, bytes() as certificate_bytes]:
@@ -69,14 +84,12 @@ async def _check_one(pair: Any, validators: ValidatorSet, chain_id: Hash, verifi
     except CodecError as error:
         raise PeerProtocolError(f"chain.blocks: {error}") from None
     header, statement = block.header, certificate.statement
+    if header.height != height:
+        raise PeerProtocolError(f"chain.blocks: block {header.height} in the place of {height}")
     if (statement.height, statement.block_hash) != (header.height, block_hash(header)):
         raise PeerProtocolError(f"chain.blocks: block {header.height} came with the certificate of another")
     if header.transactions_root != blocks.transactions_root([t.id for t in transactions]):
         raise PeerProtocolError(f"chain.blocks: block {header.height} came with other transactions than it names")
     if header.validators_hash != validators_hash(validators):
         raise PeerProtocolError(f"chain.blocks: block {header.height} names validators that are not this chain's")
-    if why := await verifier.certificate(certificate, validators, chain_id):
-        raise PeerProtocolError(f"chain.blocks: the certificate of block {header.height} does not hold: {why}")
-    if not all(await verifier.transactions(transactions)):
-        raise PeerProtocolError(f"chain.blocks: block {header.height} has a transaction with a bad signature")
     return CertifiedBlock(block=block, transactions=transactions, certificate=certificate)

@@ -12,6 +12,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import islice
 
 import trio
 
@@ -86,15 +87,30 @@ class Verifier:
 
     async def certificate(self, certificate: Certificate, validators: ValidatorSet, chain_id: Hash) -> str:
         """Empty when it holds, else why not."""
-        try:
-            check_certificate_form(certificate, validators, chain_id)
-        except CodecError as error:
-            return str(error)
-        claims = claims_of(certificate)
-        for claim, good in zip(claims, await self.claims(claims), strict=True):
-            if not good:
-                return f"certificate.signatures: expected valid signatures, found an invalid one of {claim.key.hex()}"
-        return ""
+        return (await self.certificates([certificate], validators, chain_id))[0]
+
+    async def certificates(
+        self, certificates: Sequence[Certificate], validators: ValidatorSet, chain_id: Hash
+    ) -> list[str]:
+        """One answer each, in order, for one wait: empty when it holds, else why not."""
+        answers: list[str] = []
+        claims: list[tuple[Claim, ...]] = []
+        for certificate in certificates:
+            try:
+                check_certificate_form(certificate, validators, chain_id)
+            except CodecError as error:
+                answers.append(str(error))
+                claims.append(())
+            else:
+                answers.append("")
+                claims.append(claims_of(certificate))
+        good = iter(await self.claims([claim for each in claims for claim in each]))
+        for index, each in enumerate(claims):
+            for claim, holds in zip(each, islice(good, len(each)), strict=True):
+                if not holds:
+                    key = claim.key.hex()
+                    answers[index] = f"certificate.signatures: expected valid signatures, found an invalid one of {key}"
+        return answers
 
     async def _verify(self, claims: Sequence[Claim]) -> list[bool]:
         if len(claims) <= INLINE_MAX:

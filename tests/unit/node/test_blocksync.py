@@ -60,6 +60,21 @@ async def test_the_truth_passes(source: SimulatedNode) -> None:
     assert await checked([], source) == []
 
 
+async def test_one_wait_for_a_thread_is_enough_for_all_blocks(
+    source: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    verify = Verifier._verify
+
+    async def counted(self: Verifier, claims: Any) -> list[bool]:
+        batches.append(len(claims))
+        return await verify(self, claims)
+
+    monkeypatch.setattr(Verifier, "_verify", counted)
+    await checked([pair(source, height) for height in (1, 2, 3)], source)
+    assert len(batches) == 2, "certificates, then transactions"
+
+
 Lie = Callable[[SimulatedNode], Any]
 
 
