@@ -10,7 +10,8 @@ a small buffer by height, each already verified by its certificate, so it does n
 there is right.
 
 A validator is a step behind the quickest of the others all the time, and gets the block by itself in a moment. Who
-knows that it is on its way is patient: it asks only when the head has not moved for a while.
+knows that it is on its way is patient: it asks only when the head has not moved for a while, or when
+it is far behind.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ BUFFER_BLOCKS_MAX = 256
 FETCH_TIMEOUT_MS = 15_000
 PATIENCE_MS = 500
 """Some ten times what votes, disks and statements take for a block."""
+COMING_BLOCKS_MAX = 16
+"""The largest window of an engine: what lies further ahead does not come without being asked for."""
 
 
 @define
@@ -90,6 +93,7 @@ class Sync:
         """What to ask for now: at most one fetch. `coming`: the next block is on its way without being asked for."""
         if head != self._head:
             self._head, self._head_since_ms = head, now_ms
+        coming = coming and self.best_height - head <= COMING_BLOCKS_MAX
         if coming and now_ms - self._head_since_ms < PATIENCE_MS:
             return ()
         if self._asked is not None:

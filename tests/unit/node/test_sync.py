@@ -7,7 +7,14 @@ from attrs import evolve
 
 from photon_core.api.chain import Block
 from photon_core.node.steps import CertifiedBlock, FetchBlocks
-from photon_core.node.sync import BUFFER_BLOCKS_MAX, FETCH_BLOCKS_MAX, FETCH_TIMEOUT_MS, PATIENCE_MS, Sync
+from photon_core.node.sync import (
+    BUFFER_BLOCKS_MAX,
+    COMING_BLOCKS_MAX,
+    FETCH_BLOCKS_MAX,
+    FETCH_TIMEOUT_MS,
+    PATIENCE_MS,
+    Sync,
+)
 from photon_core.testing.node import Network
 
 A, B = b"\x0a" * 32, b"\x0b" * 32
@@ -60,6 +67,12 @@ def test_waits_for_what_comes_by_itself_until_the_head_stands_still() -> None:
     assert sync.step(6, 1_400, coming=True) == ()  # it moved
     assert sync.step(6, 1_399 + PATIENCE_MS, coming=True) == ()
     assert sync.step(6, 1_400 + PATIENCE_MS, coming=True) == (FetchBlocks(peer=A, from_height=7, count=3),)
+
+
+def test_who_is_far_behind_asks_on_while_the_blocks_it_has_are_on_their_way() -> None:
+    """What it is executing came by asking: nothing comes by itself before it has caught up."""
+    (asked,) = syncing(a=6 + COMING_BLOCKS_MAX).step(5, 1_000, coming=True)
+    assert asked.from_height == 6
 
 
 def test_does_not_wait_for_what_nobody_sends() -> None:
