@@ -34,6 +34,10 @@ class Plant:
     patches: tuple[tuple[Any, str, Any], ...] = ()
     liars: bool | None = None
     """Some bugs harm nobody as long as nobody lies."""
+    rare: bool = False
+    """It takes so many runs that they are made only to write the table."""
+    focus: str = ""
+    """The kind of fault that brings it out; without one, it comes out in any weather."""
     parts: Callable[[Parts], Parts] = lambda parts: parts
 
     @contextmanager
@@ -152,6 +156,14 @@ def _execute_unwritten(self: core_pipeline.Pipeline, block: Any, transactions: A
     self._write_next()
 
 
+def _execute_once(self: core_pipeline.Pipeline, one: Any) -> None:
+    if one.executed is None:
+        _execute(self, one)
+
+
+_execute = core_pipeline.Pipeline._execute
+
+
 # --- the disk --------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +186,7 @@ PLANTS = (
     ),
     Plant(
         name="commit without prepared ancestors",
+        focus="lose_height",
         what="COMMIT is sent for a block whose ancestors are not prepared in this view, and commits them with it",
         patches=(
             (ordering, "may_commit", lambda prepared_below, prepared: prepared),
@@ -187,7 +200,7 @@ PLANTS = (
     ),
     Plant(
         name="a prepared certificate forgotten",
-        what="a VIEW-CHANGE leaves out what was prepared at the greatest height",
+        what="a VIEW-CHANGE claims nothing of what was prepared before it",
         patches=((view_change.ViewChanging, "renew", _renew_and_forget),),
     ),
     Plant(
@@ -211,11 +224,13 @@ PLANTS = (
     ),
     Plant(
         name="the lowest view carried over",
+        rare=True,
         what="of two blocks prepared at one height, a new view begins with that of the lower view",
         patches=((new_view, "deciding_claims", _lowest_claims),),
     ),
     Plant(
         name="a new view without a quorum",
+        focus="isolate_leader",
         what="one VIEW-CHANGE is enough for a NEW-VIEW",
         patches=(
             (view_change.ViewChanging, "_lead", _early_lead),
@@ -240,7 +255,10 @@ PLANTS = (
     Plant(
         name="executed before it is written",
         what="a block is executed, and its roots signed, while it is being written",
-        patches=((core_pipeline.Pipeline, "take", _execute_unwritten),),
+        patches=(
+            (core_pipeline.Pipeline, "take", _execute_unwritten),
+            (core_pipeline.Pipeline, "_execute", _execute_once),
+        ),
     ),
 )
 

@@ -22,11 +22,14 @@ class Climate:
     weights: tuple[int, ...]
 
 
-def draw_climate(dice: random.Random, kinds: int) -> Climate:
-    """Of a seed: links in order as they are in reality, or worse than reality; faults few or many."""
+def draw_climate(dice: random.Random, kinds: int, focus: int | None = None) -> Climate:
+    """Of a seed: links in order as they are in reality, or worse than reality; faults few or many. `focus`: index of
+    the kind that there is most of, instead of one that is drawn.
+    """
     latency_ms = dice.choice([(1, 5), (1, 10), (1, 30), (5, 60), (20, 200)])
     lossy = dice.random() < 0.4
-    focus = dice.randrange(kinds) if dice.random() < 0.6 else None
+    drawn = dice.randrange(kinds) if dice.random() < 0.6 else None
+    focus = drawn if focus is None else focus
     weights = [dice.choice([0, 0, 1, 4]) if focus is None else 20 * (i == focus) + 1 for i in range(kinds)]
     return Climate(
         pace_ms=dice.choice([600, 1_200, 2_500]),

@@ -378,7 +378,10 @@ def kind_of(claims: Sequence[Claim]) -> Kind:
     return slots[0][2:] if len(slots) == 1 else MANY
 
 
-def weather_for(simulation: Simulation, dice: random.Random) -> Weather:
-    """Of a seed, whose dice these are."""
-    climate = draw_climate(dice, len(_KINDS))
+KINDS = tuple(kind.__name__ for kind in _KINDS)
+
+
+def weather_for(simulation: Simulation, dice: random.Random, focus: str = "") -> Weather:
+    """Of a seed, whose dice these are; with a `focus` out of `KINDS` there is mostly that."""
+    climate = draw_climate(dice, len(_KINDS), KINDS.index(focus) if focus else None)
     return Weather(simulation, climate, random.Random(dice.getrandbits(64)))  # noqa: S311  # a replay, no secret

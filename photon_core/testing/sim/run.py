@@ -36,6 +36,8 @@ class Options:
     engine: str = "pbft"
     liars: bool | None = None
     exchange: bool = False
+    focus: str = ""
+    """A kind of fault (`faults.KINDS`) that there is most of; without it the seed decides."""
 
 
 @frozen(kw_only=True)
@@ -98,7 +100,7 @@ def prepare(
         trace=trace,
     )
     simulation.tell("", f"=== powers {powers}, liars {liars}")
-    return simulation, weather_for(simulation, dice)
+    return simulation, weather_for(simulation, dice, options.focus)
 
 
 def _by_size(message: bytes, _names: Names) -> str:
