@@ -217,3 +217,24 @@ def test_a_validator_back_from_a_pending_view_that_the_chain_has_left_behind_ask
     cluster.advance(1_500)
     cluster.nodes[0].crash()
     cluster.order(3)
+
+
+def test_a_validator_whose_blocks_are_older_than_its_records_asks_for_no_view_before_it_has_caught_up() -> None:
+    """What it must claim lies beyond its window: others would take the VIEW-CHANGE for a breach, and it may not claim
+    less.
+    """
+    cluster = Cluster().start()
+    cluster.order(6)
+    node = cluster.nodes[1]
+    node.disk.append((6, records.encode(proof(cluster.headers[cluster.decided[6]], 0, (0, 1, 2)))))
+    node.final, node.certificate = GENESIS, None
+    cluster.held.add(1)
+    restart(node)
+    node.tell(api.WorkIgnored())
+    cluster.advance(1_000)
+    assert node.replica.mode is Mode.PENDING
+    assert not sent(node, ViewChange)
+    cluster.held.clear()
+    cluster.settle()
+    cluster.advance(1_000)
+    assert {message.change.statement.final_height for message in sent(node, ViewChange)} == {6}

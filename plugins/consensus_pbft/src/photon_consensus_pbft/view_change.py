@@ -144,6 +144,10 @@ class ViewChanging:
             self.renew()
             return
         statement = self.own.record.statement
+        if any(claim.height > statement.final_height + self.replica.config.window for claim in statement.prepared):
+            # The blocks here are older than the records. Less must not be claimed, and others take this for a breach;
+            # `repeat` comes back once core has caught up.
+            return
         slot = messages.change_slot(statement)
         self.signing.ask(slot, messages.change_statement(self.replica.chain_id, statement), statement.view)
 
