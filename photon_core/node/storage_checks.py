@@ -44,7 +44,8 @@ def check_state(archive: Archive, stored: int, tree: StateTree, folder: Path) ->
             what="the block log is shorter than the state made from it",
             expected=f"blocks up to {stored}",
             found=f"certified blocks up to {certified}",
-            remedy=f"Put the lost files back into {folder / 'blocks'}, or move {folder} away and sync anew.",
+            remedy=f"Put the lost files back into {folder / 'blocks'}, or move that and {folder / 'state'} away and "
+            f"sync anew (never {folder / 'engine'}: it has what a validator promised).",
         )
     if stored and tree.root != (expected := archive.certificate(stored).statement.state_root):
         raise PhotonError(
