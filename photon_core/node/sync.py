@@ -10,8 +10,8 @@ a small buffer by height, each already verified by its certificate, so it does n
 there is right.
 
 A validator is a step behind the quickest of the others all the time, and gets the block by itself in a moment. Who
-knows that it is on its way is patient: it asks only when the head has not moved for a while, or when
-it is far behind.
+knows that it is on its way is patient: it asks only when the head has not moved for a while, or when it
+is far behind.
 """
 
 from __future__ import annotations
