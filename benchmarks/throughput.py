@@ -66,19 +66,22 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         full = self.saturated
-        per_node = full.validators_cpu_s / self.options.validators / max(1, full.transactions)
         return {
             "tx_per_s": round(full.per_s, 1),
             "commit_ms": {
                 "p50": round(self.offered.percentile(0.5), 1),
                 "p99": round(self.offered.percentile(0.99), 1),
             },
-            "cpu_us_per_tx_node": round(1e6 * per_node, 1),
+            "cpu_us_per_tx_node": round(self._cpu_us(full), 1),
             "validators": self.options.validators,
             "seconds": self.options.seconds,
             "offered_per_s": self.options.offered_per_s,
             "client_cpu_s": round(full.client_cpu_s, 2),
         }
+
+    def _cpu_us(self, measured: Measured) -> float:
+        """Per transaction and validator."""
+        return 1e6 * measured.validators_cpu_s / self.options.validators / measured.transactions
 
     def to_text(self) -> str:
         found, transfers = self.to_json(), self.options.transfers_per_tx
@@ -99,6 +102,7 @@ class Results:
                 f"{full.client_cpu_s:.1f} s in {full.seconds:.1f} s ({share:.0f} % of one CPU)",
             ),
             ("committed when offered steadily", f"{open_loop.per_s:.0f}/s of {found['offered_per_s']}/s"),
+            ("CPU per transaction and validator then", f"{self._cpu_us(open_loop):.0f} us"),
             (
                 "submission to certificate",
                 f"p50 {found['commit_ms']['p50']:.0f} ms, p99 {found['commit_ms']['p99']:.0f} ms",
