@@ -25,7 +25,8 @@ PAUSE_MS = (0, 1_500)
 AGAIN_MS = (600, 2_500)
 """After so long without an acknowledgement another node is asked."""
 _TRANSFER: list[Any] = [MESSAGE.to_plain(Transfer(to=b"\x77" * 20, amount_uptn=1))]
-EXPIRES_HEIGHT = 1_000_000
+EXPIRES_HEIGHT = 5_000
+"""Above what any run reaches, and within what the exchange allows."""
 
 Submit = Callable[[tuple[Transaction, ...]], None]
 
