@@ -26,7 +26,7 @@ from .faults import KINDS
 @click.option("--engine", default="pbft", show_default=True, help="An installed plugin, consensus_NAME.")
 @click.option("--set", "settings", metavar="NAME=NUMBER", multiple=True, help="Configuration of the engine.")
 @click.option("--liars/--no-liars", default=None, help="Whether validators lie; without it the seed decides.")
-@click.option("--focus", type=click.Choice(KINDS), default="", help="Mostly this kind of fault.")
+@click.option("--focus", type=click.Choice(KINDS), help="Mostly this kind of fault.")
 @click.option("--exchange", is_flag=True, help="The real exchange instead of a cheap one.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
 @click.option("--trace", is_flag=True, help="Say what happens, line by line.")
@@ -37,7 +37,7 @@ def main(
     engine: str,
     settings: tuple[str, ...],
     liars: bool | None,
-    focus: str,
+    focus: str | None,
     exchange: bool,
     jobs: int,
     trace: bool,
@@ -47,7 +47,7 @@ def main(
         raise click.UsageError("give either --seed or --seeds")
     numbers = range(seed, seed + 1) if seed is not None else _range(seeds or "")
     click.echo(f"photon {photon_core.__version__}, commit {_commit()}")
-    options = Options(seed=0, validators=validators, engine=engine, liars=liars, exchange=exchange, focus=focus)
+    options = Options(seed=0, validators=validators, engine=engine, liars=liars, exchange=exchange, focus=focus or "")
     started = time.perf_counter()
     failed = blocks = done = 0
     for outcome in _outcomes(partial(_run, settings, trace and jobs == 1), options, numbers, jobs):
