@@ -32,6 +32,7 @@ from .library import (
     SecurityMultistream,
     TProtocol,
     Yamux,
+    YamuxStream,
     key_pair_of_seed,
     new_noise_key_pair,
     node_key_of,
@@ -43,6 +44,9 @@ STREAMS_MAX = 16
 
 BUFFERED_BYTES_MAX = 2 * 1024 * 1024
 """What a connection's streams may hold unread. A link's window is a quarter of it, and is read at once."""
+
+WINDOW_STEP_BYTES = 32 * 1024
+"""An eighth of a stream's first window: what was read before the peer is told that there is room again."""
 
 StreamHandler = Callable[["Connection", IMuxedStream], Awaitable[None]]
 Handlers = Mapping[TProtocol, StreamHandler]
@@ -57,6 +61,24 @@ class BoundedYamux(Yamux):
             # The one exception that makes the library close the connection here.
             raise trio.TooSlowError(f"{held + length} bytes that nobody has read")
         return bytes(await super()._read_data_body(length))
+
+
+class StreamReader:
+    """Reads one stream. The library tells the peer of room after every read, a frame of its own for each that comes."""
+
+    def __init__(self, stream: IMuxedStream) -> None:
+        assert isinstance(stream, YamuxStream), "no other muxer is offered"
+        self._stream = stream
+        self._untold = 0
+
+    async def read(self, bytes_max: int) -> bytes:
+        """What there is, at least one byte; the library's errors at the end."""
+        data = bytes(await self._stream.conn.read_stream(self._stream.stream_id, bytes_max))
+        self._untold += len(data)
+        if self._untold >= WINDOW_STEP_BYTES:
+            told, self._untold = self._untold, 0
+            await self._stream._auto_tune_and_send_window_update(bytes_read=told)  # noqa: SLF001  # what its read calls
+        return data
 
 
 class Identity:

@@ -59,7 +59,7 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 from photon_core.api.ids import NodeKey
 
@@ -95,6 +95,7 @@ __all__ = [
     "TProtocol",
     "TrioTCPStream",
     "Yamux",
+    "YamuxStream",
     "key_pair_of_seed",
     "new_noise_key_pair",
     "node_key_of",

@@ -16,7 +16,7 @@ from photon_core.api.inbox import Inbox, Lane
 from photon_core.api.transport import Channel, LinkInfo, SendResult, Standing
 
 from .config import Libp2pConfig
-from .connection import Connection
+from .connection import Connection, StreamReader
 from .guard import guard
 from .library import IMuxedStream
 from .machine import Bye, FrameIn, Hello, LinkMachine, MachineEvent, Room
@@ -37,6 +37,7 @@ class Link:
         self.reason = ""
         self.breach: PeerProtocolError | None = None
         self._stream = stream
+        self._incoming = StreamReader(stream)
         self._config = config
         self._lane: Lane | None = None
         self._on_down: Callable[[Link], None] = lambda _link: None
@@ -60,7 +61,7 @@ class Link:
         await self._stream.write(self.machine.next_batch())
 
     async def _read(self) -> bytes:
-        data = bytes(await self._stream.read(READ_BYTES))
+        data = await self._incoming.read(READ_BYTES)
         if not data:
             raise PeerProtocolError("the stream ended")
         return data
