@@ -16,7 +16,8 @@ from .mempool import Mempool
 
 BLOCK_BYTES_MAX: Final = 2 * 2**20
 """Of transactions in one block that we propose: a few frames, some tens of milliseconds to verify."""
-BLOCK_TRANSACTIONS_MAX: Final = 2_000
+BLOCK_TRANSACTIONS_MAX: Final = 1_000
+"""150 ms of each validator's CPU: under a backlog blocks must still come well within the engine's patience."""
 
 
 @define

@@ -23,7 +23,7 @@ GATHERED_ENOUGH = 500
 """Batches of 500 to 1000 were best (design, section 6): a larger one gains nothing and makes everybody wait."""
 IGNORED_BLOCKS = 64
 """Gossip tells again long before: who then still has room and leaves a transaction out does so on purpose."""
-ROOM_BYTES, ROOM_TRANSACTIONS = 2**20, 1_000
+ROOM_BYTES, ROOM_TRANSACTIONS = 2**20, 500
 """A block below both had room: half of what this version proposes at most."""
 
 
