@@ -496,3 +496,13 @@ def test_whatever_kind_is_lost_for_a_while_heals(kind: type) -> None:
     cluster.drop = drop
     cluster.order(4, within_ms=10_000)
     assert lost
+
+
+def test_work_that_waited_when_the_view_failed_is_proposed_when_the_next_is_active() -> None:
+    """Core says once that something waits; it need not say it again for the new primary to propose."""
+    cluster = Cluster().start()
+    cluster.stop(0)
+    for node in cluster.alive:
+        node.tell(api.WorkWaiting())
+    cluster.advance(2 * TIMEOUT_MS)
+    assert [node.final.height for node in cluster.alive] == [1, 1, 1], cluster.picture()

@@ -183,6 +183,7 @@ class PbftEngine:
 
     def _persisted(self, event: api.Persisted) -> None:
         if self._entering.recorded(event.token):
+            self._proposing.view_active()
             return
         self._changing.recorded(event.token)
         self._ordering.recorded(event.token)

@@ -34,6 +34,14 @@ class Proposing:
             replica.emit(api.BuildProposal(height=self.wanted[0], parent=self.wanted[1]))
         self.ordering.watch()
 
+    def view_active(self) -> None:
+        """With nothing carried over, what waited when the view before failed still waits. Core need not say so again: it
+        may take the block that was left behind for one on its way.
+        """
+        replica = self.replica
+        if replica.work_waiting and replica.fresh_from == replica.final.height + 1:
+            self.work_waiting()
+
     def _next(self) -> tuple[int, Hash] | None:
         replica = self.replica
         if replica.mode is not Mode.ACTIVE:
