@@ -35,8 +35,8 @@ class Proposing:
         self.ordering.watch()
 
     def view_active(self) -> None:
-        """With nothing carried over, what waited when the view before failed still waits. Core need not say so again: it
-        may take the block that was left behind for one on its way.
+        """With nothing carried over, what waited when the view before failed still waits. Core need not say so again,
+        and may not: it can take the block that was left behind for one on its way.
         """
         replica = self.replica
         if replica.work_waiting and replica.fresh_from == replica.final.height + 1:
