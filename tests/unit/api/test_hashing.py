@@ -30,6 +30,12 @@ def test_a_node_cannot_pass_for_a_leaf() -> None:
     assert merkle_root("d", [node]) != merkle_root("d", [b"a", b"b"])
 
 
+def test_a_tree_is_made_of_digests() -> None:
+    left = digest("d/node", digest("d/leaf", b"a"), digest("d/leaf", b"bb"))
+    root = digest("d/node", left, digest("d/leaf", b""))
+    assert merkle_root("d", [b"a", b"bb", b""]) == digest("d", (3).to_bytes(8, "big"), root)
+
+
 def test_domains_are_distinct_and_none_begins_another() -> None:
     for one, other in combinations(Domain, 2):
         assert not domain_prefix(one).startswith(domain_prefix(other))
