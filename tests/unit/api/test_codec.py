@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 import cbor2
@@ -19,6 +20,12 @@ scalars = st.one_of(
 )
 
 
+class Numbered(IntEnum):
+    """An integer to isinstance, and not to the codec."""
+
+    A = 0
+
+
 def _depth(plain: Any) -> int:
     return 1 + max(map(_depth, plain), default=0) if type(plain) is list else 0
 
@@ -34,6 +41,34 @@ def test_what_is_written_is_read_back(plain: Any) -> None:
     back = decode(data, max_bytes=len(data))
     assert back == plain
     assert repr(back) == repr(plain)  # == alone takes True for 1
+
+
+@given(plains)
+def test_another_codec_writes_the_same(plain: Any) -> None:
+    assert encode(plain) == cbor2.dumps(plain)
+
+
+BORDERS = sorted(
+    {border + step for border in (0, 24, 2**8, 1024, 2**16, 2**32) for step in (-1, 0, 1)} | {2**63, 2**64 - 1}
+)
+
+
+@pytest.mark.parametrize("number", BORDERS)
+def test_heads_are_as_short_as_can_be(number: int) -> None:
+    values: list[Any] = [number] + [-1 - number] * (0 <= number < 2**63)
+    if 0 <= number <= 2**16 + 1:
+        values += [bytes(number), "x" * number, [None] * number]
+    for value in values:
+        data = encode(value)
+        assert data == cbor2.dumps(value)
+        assert decode(data, max_bytes=len(data)) == value
+
+
+@pytest.mark.parametrize("value", [-(2**63) - 1, 2**64, 1.0, (1,), {}, bytearray(b"x"), "\ud800", Numbered.A])
+def test_what_is_outside_the_subset_is_not_written(value: Any) -> None:
+    for plain in (value, [0, value]):
+        with pytest.raises(CodecError):
+            encode(plain)
 
 
 @given(st.binary(max_size=200))
