@@ -6,7 +6,7 @@ An engine is a pure machine: `step(event, now_ms)` returns effects, in the order
 signer, disk, verification and certificates belong to core; time and randomness are injected. Core drives it like this:
 
 1. A message from a validator goes through `inspect` (pure), which names every signature that it claims to hold, nested
-   ones too. Core verifies these in worker threads and only then steps `Received`. A message with a bad claim is dropped
+   ones too. Core verifies these and only then steps `Received`. A message with a bad claim is dropped
    and costs the peer; the engine never sees it.
 2. While there is work, core steps `WorkWaiting`, at every validator, and again whenever anything has happened. An
    engine whose turn it is answers `BuildProposal`; core makes a header and picks transactions that no ancestor in

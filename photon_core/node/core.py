@@ -49,8 +49,10 @@ from .work import Work
 TELL_AGAIN_BLOCKS = 16
 """Gossip may be lost when a peer is busy: what still waits after so many blocks is told again, the oldest first."""
 TELL_AGAIN_MAX = 500
+BEHIND_BLOCKS = 4
+"""A validator that stated one of the newest blocks gets certificates as this one does: it is not told of each."""
 RESEND_MS = 500
-"""A lost finality statement delays a certificate by this; a validator has at most a window of them to send."""
+"""A lost statement, or head, delays a certificate by this; a validator has at most a window of them to send."""
 
 _Peers = steps.ClockTicked | steps.PeerAppeared | steps.PeerVanished | steps.PeerHead | steps.BlocksArrived
 _Ordering = steps.MessageArrived | steps.ContentArrived | steps.SlotSigned | steps.SlotRefused | steps.RecordsPersisted
@@ -75,8 +77,9 @@ class NodeCore:
     _started: bool = False
     _linked: dict[NodeKey, ConsensusKey] = field(factory=dict)
     """The validators among our peers."""
+    _stated: dict[ConsensusKey, int] = field(factory=dict)
+    """Up to which height validators were heard to have executed."""
     _resend_at_ms: int = 0
-    _head_at_resend: int = 0
     _effects: list[steps.Effect] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -174,6 +177,7 @@ class NodeCore:
             case steps.StatementSigned():
                 self._statement_signed(event)
             case steps.StatementArrived():
+                self._stated[event.signature.validator] = event.statement.height
                 self._gather(event)
             case steps.SigningRefused():
                 if not event.abstains:  # else others' statements make the certificate
@@ -200,7 +204,8 @@ class NodeCore:
                 if now.monotonic_ms >= self._resend_at_ms:
                     self._resend_at_ms = now.monotonic_ms + RESEND_MS
                     self._tell_statements(None)
-                    self._tell_head_again()
+                    if self._votes:
+                        self._tell_head(behind=self.head_height)
                     if self._votes and not self.ordering.in_flight(now):  # the proposer may not have heard of them
                         self._tell_again(self.head_height)
             case _:
@@ -211,6 +216,7 @@ class NodeCore:
         self._emit(steps.GossipHead(height=self.head_height, only=event.peer))
         if event.validator is not None:
             self._linked[event.peer] = event.validator
+            self._stated.pop(event.validator, None)  # it may have started anew
             self._tell_statements(event.validator)
         elif self._votes:
             return  # followers get blocks; what waits is of use to those who order
@@ -354,11 +360,11 @@ class NodeCore:
             if one.statement is not None and one.own_signature is not None:
                 self._emit(steps.SendStatement(statement=one.statement, signature=one.own_signature, to=to))
 
-    def _tell_head_again(self) -> None:
-        """To validators, one that does not move: they may lack what it tells of, and without them it never moves."""
-        if self._votes and self.head_height == self._head_at_resend:
-            self._emit(*(steps.GossipHead(height=self.head_height, only=peer) for peer in sorted(self._linked)))
-        self._head_at_resend = self.head_height
+    def _tell_head(self, behind: int) -> None:
+        """To the validators that were not heard to be further than this: they may lack what it tells of."""
+        for peer, validator in sorted(self._linked.items()):
+            if validator not in self._stated or self._stated[validator] <= behind:
+                self._emit(steps.GossipHead(height=self.head_height, only=peer))
 
     def _publish(self, one: BlockOnItsWay, now: steps.Now) -> None:
         assert one.executed is not None
@@ -374,8 +380,10 @@ class NodeCore:
                 receipts=one.executed.receipts,
                 changes=one.executed.changes,
             ),
-            steps.GossipHead(height=one.height),
+            steps.GossipHead(height=one.height, followers=self._votes),
         )
+        if self._votes:
+            self._tell_head(behind=one.height - BEHIND_BLOCKS)
         self.gathering.drop(one.height)
         self.mempool.expire(one.height)
         if one.height % TELL_AGAIN_BLOCKS == 0:

@@ -104,6 +104,8 @@ class Links:
 
     def tell_head(self, effect: steps.GossipHead) -> None:
         to = self._open_to(None if effect.only is None else [effect.only])
+        if effect.followers:
+            to = [peer for peer in to if self.genesis.validator_by_node_key(peer) is None]
         gossip.tell(self.peers.transport, to, [gossip.head_frame(effect.height)])
 
     def _open_to(self, only: list[NodeKey] | None) -> list[NodeKey]:

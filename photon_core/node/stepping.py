@@ -39,14 +39,14 @@ class Stepping:
     """When the core wants the clock, on the monotonic one."""
 
     def step(self, event: steps.Input) -> None:
-        now = _now()
-        for effect in self.core.handle(event, now):
+        for effect in self.core.handle(event, _now()):
             self.begin(effect)
-        self._tick_at_ms = min(self._tick_at_ms, now.monotonic_ms + self.core.wake_in_ms(now))
 
     async def run(self) -> None:
         while True:
             self._turn()
+            now = _now()
+            self._tick_at_ms = min(self._tick_at_ms, now.monotonic_ms + self.core.wake_in_ms(now))
             self.rested()
             await self.inputs.wait(max(0, self._tick_at_ms - _monotonic_ms()) / 1000)
 
@@ -55,7 +55,7 @@ class Stepping:
         until_ms = _monotonic_ms() + TURN_MS
         while (now_ms := _monotonic_ms()) <= until_ms:
             if now_ms >= self._tick_at_ms:
-                self._tick_at_ms = now_ms + REST_MS  # the step says when sooner
+                self._tick_at_ms = now_ms + REST_MS  # the end of the turn says when sooner
                 self.step(steps.ClockTicked())
             elif (event := self.inputs.take()) is not None:
                 self.step(event)

@@ -332,10 +332,11 @@ class GossipTransactions:
 
 @frozen(kw_only=True)
 class GossipHead:
-    """We have a certified block at this height. `only` None: all peers."""
+    """We have a certified block at this height. `only` None: all peers, or those of them that are no validators."""
 
     height: int
     only: NodeKey | None = None
+    followers: bool = False
 
 
 @frozen(kw_only=True)

@@ -1,8 +1,9 @@
 """When a next block is wanted, and when those who make blocks leave something out. Pure.
 
 There is work when a transaction waits that no block on its way holds, when an event of the market falls due, or when
-the heartbeat does. At once if nothing is on its way; else transactions gather for a moment, so that a loaded chain
-makes few large blocks, each while the one before is being voted on, and an idle one answers quickly.
+the heartbeat does. At once if nothing is on its way; else transactions gather until the block before is final, or until
+they are worth a block of their own, or for as long as a block takes on slow links: what several small blocks in flight
+cost, each of them and everybody else waits for (ADR 26).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from .mempool import Mempool
 from .ordering import Ordering
 from .pipeline import Pipeline
 
-GATHER_MS = 25
-"""Behind a block on its way: about what votes and disks take for one, so that a handful is in flight under load."""
+GATHER_MS = 250
+"""Behind a block on its way: what its five message delays take around the world. Nearer by it is final sooner."""
 GATHERED_ENOUGH = 500
 """Batches of 500 to 1000 were best (design, section 6): a larger one gains nothing and makes everybody wait."""
 IGNORED_BLOCKS = 64

@@ -313,6 +313,8 @@ class Simulation:
     def _gossip(self, node: Node, effect: steps.GossipTransactions | steps.GossipHead) -> None:
         event: steps.Input
         if isinstance(effect, steps.GossipHead):
+            if effect.followers:  # here are validators only
+                return
             event, besides = steps.PeerHead(peer=node.node_key, height=effect.height), None
         else:
             event = steps.TransactionsArrived(transactions=effect.transactions, source=node.node_key)

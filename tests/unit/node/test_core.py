@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from photon_core.api.chain import Certificate, FinalityStatement
+from photon_core.api.chain import Certificate, FinalityStatement, StatementSignature
 from photon_core.api.errors import LocalProtocolError
 from photon_core.api.finality import block_hash
 from photon_core.chain.certificates import sign_statement, verify_certificate
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.node import steps
-from photon_core.node.core import RESEND_MS
+from photon_core.node.core import BEHIND_BLOCKS, RESEND_MS
 from photon_core.testing.exchange import GENESIS_TIME_MS
 from photon_core.testing.node import VALIDATOR, SimulatedNode, node_genesis, transfer
 
@@ -130,7 +130,7 @@ def test_a_peer_that_comes_is_told_the_head_and_what_waits() -> None:
     assert [t.sequence for t in waiting.transactions] == [0, 1]
 
 
-def test_a_head_that_does_not_move_is_told_again() -> None:
+def test_a_head_is_told_again_while_a_validator_may_lack_it() -> None:
     """A statement, and the height that would have made up for it, may both be lost: without this validator's vote the
     others may make no block, so its next height would never come.
     """
@@ -139,9 +139,32 @@ def test_a_head_that_does_not_move_is_told_again() -> None:
     node.outgoing.clear()
     again = steps.GossipHead(height=1, only=other)
     node.handle(steps.ClockTicked(), now(RESEND_MS))
-    assert again not in node.outgoing, "it moved since the last time: that told it"
-    node.handle(steps.ClockTicked(), now(2 * RESEND_MS))
+    node.handle(steps.ClockTicked(), now(RESEND_MS + 1))
     assert node.outgoing.count(again) == 1
+    node.handle(steps.ClockTicked(), now(2 * RESEND_MS))
+    assert node.outgoing.count(again) == 2
+
+
+def test_only_validators_that_do_not_keep_up_are_told_of_each_block() -> None:
+    node, ahead, behind, silent = with_one_block(), b"\x0b" * 32, b"\x0d" * 32, b"\x0f" * 32
+    for peer in (ahead, behind, silent):
+        node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(3))
+    node.outgoing.clear()
+    last = BEHIND_BLOCKS + 3
+    for height in range(2, last + 1):
+        head = node.core.pipeline.head
+        assert head.certificate is not None
+        statement = evolve(head.certificate.statement, height=height)
+        for peer in (ahead, behind) if height == 2 else (ahead,):
+            signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
+            node.handle(steps.StatementArrived(statement=statement, signature=signature), now(4))
+        submit(node, height - 1, ms=4)
+        node.finish_all(now(5))
+    heads = [effect for effect in node.outgoing if isinstance(effect, steps.GossipHead)]
+    assert [head.height for head in heads if head.followers] == list(range(2, last + 1))
+    assert [head.height for head in heads if head.only == silent] == list(range(2, last + 1))
+    assert [head.height for head in heads if head.only == behind] == [2 + BEHIND_BLOCKS, last]
+    assert not [head for head in heads if head.only == ahead]
 
 
 def test_a_follower_lets_go_of_what_expires() -> None:
