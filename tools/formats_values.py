@@ -29,7 +29,7 @@ from photon_core.exchange.records import CloseReason, LeaseStatus
 from photon_core.manifest.plan import GroupPlan
 from photon_core.manifest.records import Expose, Protocol, Section, Service, Target
 from photon_core.manifest.versions import seal_plan
-from photon_core.node.executor import receipts_root
+from photon_core.node.outcome import BlockOutcome, encode_outcome
 from photon_core.peers import authorization, methods
 
 
@@ -260,7 +260,7 @@ STATEMENT = FinalityStatement(
     height=1,
     block_hash=block_hash(BLOCK.header),
     state_root=digest("photon/example/1", b"state"),
-    receipts_root=receipts_root((), (RECEIPT,)),
+    receipts_root=encode_outcome(BlockOutcome(market_ms=0, begin_events=(), receipts=(RECEIPT,))).receipts_root,
     next_validators_hash=validators_hash(GENESIS.validator_set),
 )
 CERTIFICATE = Certificate(statement=STATEMENT, signatures=(sign_statement(CONSENSUS, STATEMENT),))

@@ -74,6 +74,11 @@ def decode(data: bytes, *, max_bytes: int, where: str = "") -> Any:
     return plain
 
 
+def encode_list(items: Sequence[bytes]) -> bytes:
+    """As `encode` of a list whose items are encoded already; how deep that gets is the caller's to know."""
+    return b"".join((_head(_LIST, len(items)), *items))
+
+
 def encode_record(record: object) -> bytes:
     """A record made with `photon_core.api.fields` as bytes: the list of its fields in order."""
     return encode(to_plain(record))

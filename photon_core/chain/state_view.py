@@ -1,8 +1,8 @@
 """The state as executed: the store, and over it the blocks that are not written yet.
 
-Execution never waits for the disk. A block's changes are visible as soon as it is applied; its results are handed over
-once it is final (`finish`), collected by the node (`finished`), written by the store in a thread, and dropped here
-(`flushed`). All calls are made on one thread but for the store's write.
+Execution never waits for the disk. A block's changes are visible as soon as it is applied; the rest of its result once
+it is final (`finish`). What is final is collected by the node (`finished`), written by the store in a thread, and
+dropped here (`flushed`). All calls are made on one thread but for the store's write.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class StateView:
         self._store = store
         self._height = store.height
         self._state, self._index = _Overlay(), _Overlay()
+        self._applied: dict[int, BlockResult] = {}
         self._finished: list[BlockResult] = []
         self._places: dict[Hash, Place] = {}
 
@@ -82,18 +83,20 @@ class StateView:
         """In order of keys. Not to be continued after the next `apply`."""
         return self._state.over(prefix, self._store.scan(prefix))
 
-    def apply(self, height: int, changes: Changes) -> None:
+    def apply(self, result: BlockResult) -> None:
         """The block was executed: from here on everybody sees its changes."""
-        if self._height is not None and height != self._height + 1:
-            raise LocalProtocolError(f"block {height} applied after {self._height}")
-        self._height = height
-        self._state.apply(height, changes)
+        if self._height is not None and result.height != self._height + 1:
+            raise LocalProtocolError(f"block {result.height} applied after {self._height}")
+        self._height = result.height
+        self._applied[result.height] = result
+        self._state.apply(result.height, result.changes)
 
-    def finish(self, result: BlockResult) -> None:
-        """The block, applied before, is final and may be written. `result` carries its changes once more."""
+    def finish(self, height: int) -> None:
+        """The block, applied before, is final: it may be written, and its receipts and indexes are to be seen."""
         last = self._finished[-1].height if self._finished else self._store.height
-        if self._height is None or result.height > self._height or (last is not None and result.height != last + 1):
-            raise LocalProtocolError(f"block {result.height} finished; applied are {self._height}, finished {last}")
+        if height not in self._applied or (last is not None and height != last + 1):
+            raise LocalProtocolError(f"block {height} finished; applied are {self._height}, finished {last}")
+        result = self._applied.pop(height)
         self._finished.append(result)
         self._index.apply(result.height, result.index)
         for transaction_id, index in result.transactions:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import define
 
-from photon_core.api import codec, fields
+from photon_core.api import codec
 from photon_core.api.chain import Block, Certificate
 from photon_core.api.finality import block_hash
 from photon_core.api.ids import Hash
@@ -12,22 +12,11 @@ from photon_core.chain import blocks
 from photon_core.chain.block_log import BlockLog
 from photon_core.chain.state_view import StateView
 from photon_core.chain.transactions import Transaction, decode_transaction
-from photon_core.exchange.events import EVENT, Event, Receipt
+from photon_core.exchange.events import Receipt
 
 from .blocksync import CERTIFICATE_BYTES_MAX
+from .outcome import OUTCOME_BYTES_MAX, BlockOutcome
 from .views import BlockDetail, BlockEvents, all_events
-
-OUTCOME_BYTES_MAX = 64 * 2**20
-"""Receipts of one block, read back from our own disk."""
-
-
-@frozen(kw_only=True)
-class BlockOutcome:
-    """What the store keeps of an executed block besides its state."""
-
-    market_ms: int = fields.uint()
-    begin_events: tuple[Event, ...] = fields.listof(EVENT, 1_000_000)
-    receipts: tuple[Receipt, ...] = fields.listof(fields.record_form(Receipt), 10_000)
 
 
 @define

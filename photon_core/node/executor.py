@@ -1,6 +1,6 @@
 """The node's executor, of blocks: the exchange over the state, and the roots that follow from it.
 
-One place joins the exchange (what happens), the state view (where it is kept until it is flushed) and receipts (how
+One place joins the exchange (what happens), the state view (where it is kept until it is flushed) and the outcome (how
 it is proved). Runs on one thread; reads between blocks see whole blocks only.
 """
 
@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from photon_core.api import codec
 from photon_core.api.chain import Header
-from photon_core.api.hashing import Domain, merkle_root
 from photon_core.api.ids import Address, Hash
+from photon_core.chain.state_store import BlockResult
 from photon_core.chain.transactions import Transaction
-from photon_core.exchange.events import EVENT, Event, Receipt
+from photon_core.exchange.events import Event, Outcome, Receipt
 from photon_core.exchange.machine import BlockContext, Exchange
 
 from .mempool import Refusal, Standing
+from .outcome import BlockOutcome, encode_outcome
 
 Changes = tuple[tuple[bytes, bytes | None], ...]
 
@@ -29,7 +29,7 @@ class StateView(Protocol):
 
     def get(self, key: bytes) -> bytes | None: ...
 
-    def apply(self, height: int, changes: Changes) -> None: ...
+    def apply(self, result: BlockResult) -> None: ...
 
 
 @frozen(kw_only=True)
@@ -49,13 +49,28 @@ class Executor:
     def execute(self, header: Header, transactions: Sequence[Transaction]) -> Executed:
         context = BlockContext(height=header.height, time_ms=header.time_ms, proposer=header.proposer)
         result = self.exchange.execute(context, transactions)
-        self._state.apply(header.height, result.changes)
+        market_ms = self.exchange.market_ms
+        outcome = encode_outcome(
+            BlockOutcome(market_ms=market_ms, begin_events=result.begin_events, receipts=result.receipts)
+        )
+        self._state.apply(
+            BlockResult(
+                height=header.height,
+                changes=result.changes,
+                receipts=outcome.data,
+                transactions=tuple(
+                    (receipt.transaction_id, index)
+                    for index, receipt in enumerate(result.receipts)
+                    if receipt.outcome is not Outcome.VOID
+                ),
+            )
+        )
         return Executed(
             height=header.height,
-            market_ms=self.exchange.market_ms,
+            market_ms=market_ms,
             begin_events=result.begin_events,
             receipts=result.receipts,
-            receipts_root=receipts_root(result.begin_events, result.receipts),
+            receipts_root=outcome.receipts_root,
             changes=result.changes,
         )
 
@@ -72,17 +87,3 @@ class Executor:
         """Market time until the next event falls due: as long in block time, while no step exceeds `max_gap`."""
         due_ms = self.exchange.next_due_ms()
         return None if due_ms is None else max(0, due_ms - self.exchange.market_ms)
-
-
-def receipts_root(begin_events: Sequence[Event], receipts: Sequence[Receipt]) -> Hash:
-    """First leaf: what fell due; then one leaf per transaction, in order.
-
-    A refusal's reason is left out: it is for people, its code counts, and to word it better must not fork a chain.
-    """
-    first = codec.encode([EVENT.to_plain(event) for event in begin_events])
-    leaves = [first, *(codec.encode_record(_without_reason(receipt)) for receipt in receipts)]
-    return merkle_root(Domain.RECEIPTS, leaves)
-
-
-def _without_reason(receipt: Receipt) -> Receipt:
-    return evolve(receipt, reason="") if receipt.reason else receipt

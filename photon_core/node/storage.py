@@ -29,18 +29,17 @@ from photon_core.chain import blocks
 from photon_core.chain.block_log import BlockLog
 from photon_core.chain.files import write_atomically
 from photon_core.chain.genesis import Genesis, Rule, chain_id, genesis_header
-from photon_core.chain.state_store import BlockResult, StateStore
+from photon_core.chain.state_store import StateStore
 from photon_core.chain.state_tree import StateTree
 from photon_core.chain.state_view import StateView
-from photon_core.exchange.events import Outcome
 from photon_core.exchange.machine import Exchange
 from photon_core.exchange.market import MarketBroken
 
 from . import steps
-from .archive import Archive, BlockOutcome
+from .archive import Archive
 from .engine_log import EngineLog
-from .executor import Changes, Executed, Executor
-from .storage_checks import check_chain, check_state, genesis_result
+from .executor import Changes, Executor
+from .storage_checks import begin_state, check_chain, check_state
 
 FLUSH_KEYS = 20_000
 """So many changed keys are written before the next second is over: some ten MB of memory."""
@@ -79,7 +78,7 @@ class Storage:
             view = StateView(store)
             archive = Archive(log, view, identity)
             if store.height is None:
-                view.finish(genesis_result(view, genesis))
+                begin_state(view, genesis)
                 store.put(view.finished())
                 view.flushed(0)
             tree = StateTree.build(genesis.state_depth, view.scan())
@@ -160,7 +159,7 @@ class Storage:
                 found=own.state_root.hex(),
                 remedy="Use the version of Photon and of the market plugin that this chain runs; `photon plugin list`.",
             )
-        self._finish(executed)
+        self.view.finish(block.header.height)
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -184,32 +183,7 @@ class Storage:
     def publish(self, effect: steps.Publish) -> None:
         header = effect.block.header
         self.head = steps.Head(header=header, block_hash=effect.block_hash, certificate=effect.certificate)
-        executed = Executed(
-            height=header.height,
-            market_ms=effect.market_ms,
-            begin_events=effect.begin_events,
-            receipts=effect.receipts,
-            receipts_root=effect.certificate.statement.receipts_root,
-            changes=effect.changes,
-        )
-        self._finish(executed)
-
-    def _finish(self, executed: Executed) -> None:
-        outcome = BlockOutcome(
-            market_ms=executed.market_ms, begin_events=executed.begin_events, receipts=executed.receipts
-        )
-        self.view.finish(
-            BlockResult(
-                height=executed.height,
-                changes=executed.changes,
-                receipts=codec.encode_record(outcome),
-                transactions=tuple(
-                    (receipt.transaction_id, index)
-                    for index, receipt in enumerate(executed.receipts)
-                    if receipt.outcome is not Outcome.VOID
-                ),
-            )
-        )
+        self.view.finish(header.height)
 
     def flush(self) -> None:
         """Everything finished, in one go, when no loop runs (at start and at the end)."""

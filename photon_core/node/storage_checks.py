@@ -58,8 +58,8 @@ def check_state(archive: Archive, stored: int, tree: StateTree, folder: Path) ->
         )
 
 
-def genesis_result(view: StateView, genesis: Genesis) -> BlockResult:
-    """The state that a chain begins with, applied to the view."""
+def begin_state(view: StateView, genesis: Genesis) -> None:
+    """The state that a chain begins with, put into the view; final as it is."""
     try:
         changes = initial_changes(genesis)
     except CodecError as error:
@@ -71,5 +71,5 @@ def genesis_result(view: StateView, genesis: Genesis) -> BlockResult:
             found=error.found,
             remedy="Use a version of Photon that knows it, or mend the file (that makes another chain).",
         ) from None
-    view.apply(0, changes)
-    return BlockResult(height=0, changes=changes)
+    view.apply(BlockResult(height=0, changes=changes))
+    view.finish(0)

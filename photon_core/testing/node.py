@@ -39,6 +39,7 @@ from photon_core.chain.genesis import (
     make_genesis,
 )
 from photon_core.chain.keys import KeyPurpose, SigningKey, from_seed
+from photon_core.chain.state_store import BlockResult
 from photon_core.chain.state_tree import StateTree
 from photon_core.chain.transactions import Transaction, build_transaction, decode_transaction
 from photon_core.exchange import genesis as exchange_genesis
@@ -47,7 +48,7 @@ from photon_core.exchange.messages import MESSAGE, Message, Transfer
 from photon_core.exchange.records import UPTN_PER_PTN
 from photon_core.node import steps
 from photon_core.node.core import NodeCore
-from photon_core.node.executor import Changes, Executor
+from photon_core.node.executor import Executor
 from photon_core.testing.exchange import FEE_FREE, GENESIS_TIME_MS, LowestPrice, MemoryState
 
 VALIDATOR = from_seed(b"\x11" * 32, KeyPurpose.CONSENSUS)
@@ -121,9 +122,8 @@ class NodeState(MemoryState):
         super().apply(exchange_genesis.initial_changes(genesis))
         self.tree = StateTree.build(genesis.state_depth, iter(self.scan(b"")))
 
-    def apply(self, height: int, changes: Changes) -> None:  # type: ignore[override]  # the node says the height too
-        del height
-        super().apply(changes)
+    def apply(self, result: BlockResult) -> None:  # type: ignore[override]  # the node gives all of a block's result
+        super().apply(result.changes)
 
 
 @frozen

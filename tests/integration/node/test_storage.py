@@ -192,7 +192,7 @@ def test_execution_that_gives_something_else_is_refused(tmp_path: Path, source: 
     write_all(tmp_path, source)
     shutil.rmtree(tmp_path / "state")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("photon_core.node.executor.receipts_root", lambda *_: b"\x0f" * 32)
+        patch.setattr("photon_core.node.outcome.merkle_root", lambda *_: b"\x0f" * 32)
         error = refused(tmp_path, source)
     assert error.code == "replay-differs"
     assert "photon plugin list" in error.remedy

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from photon_core.api import fields
-from photon_core.api.codec import DEPTH_MAX, decode, decode_record, encode, encode_record
+from photon_core.api.codec import DEPTH_MAX, decode, decode_record, encode, encode_list, encode_record
 from photon_core.api.errors import CodecError
 
 scalars = st.one_of(
@@ -69,6 +69,12 @@ def test_what_is_outside_the_subset_is_not_written(value: Any) -> None:
     for plain in (value, [0, value]):
         with pytest.raises(CodecError):
             encode(plain)
+
+
+@given(st.lists(plains, max_size=30))
+def test_a_list_is_its_encoded_items(items: list[Any]) -> None:
+    if _depth(items) <= DEPTH_MAX:
+        assert encode_list([encode(item) for item in items]) == encode(items)
 
 
 @given(st.binary(max_size=200))

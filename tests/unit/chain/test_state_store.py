@@ -191,13 +191,12 @@ class Views(RuleBasedStateMachine):
         self.view = StateView(self.store)
         self.model: dict[bytes, bytes] = {}
         self.history = [self.model]
-        self.view.apply(0, ())
         self.results = [BlockResult(height=0)]
+        self.view.apply(self.results[0])
 
     @rule(changes=st.lists(st.tuples(keys, st.none() | st.binary(max_size=2)), max_size=6))
     def apply(self, changes: list[tuple[bytes, bytes | None]]) -> None:
         height = len(self.history)
-        self.view.apply(height, changes)
         self.model = dict(self.model)
         for key, value in changes:
             if value is None:
@@ -214,13 +213,14 @@ class Views(RuleBasedStateMachine):
                 index=tuple(changes),
             )
         )
+        self.view.apply(self.results[-1])
 
     @rule()
     def finish(self) -> None:
         finished = self.view.finished()
         at = finished[-1].height + 1 if finished else (-1 if self.store.height is None else self.store.height) + 1
         if at < len(self.results):
-            self.view.finish(self.results[at])
+            self.view.finish(at)
             if at:
                 assert self.view.receipts(at) == b"r%d" % at
                 assert self.view.find_transaction(b"t%d" % at) == Place(at, 3)
@@ -241,7 +241,7 @@ class Views(RuleBasedStateMachine):
         done = -1 if self.store.height is None else self.store.height
         assert dict(self.view.scan()) == (self.history[done] if done >= 0 else {})
         for result in self.results[done + 1 :]:
-            self.view.apply(result.height, result.changes)
+            self.view.apply(result)
 
     @invariant()
     def same_as_the_model(self) -> None:
@@ -266,11 +266,11 @@ class TestViews(Views.TestCase):  # type: ignore[name-defined,misc]  # made at r
 
 def test_blocks_are_applied_and_finished_in_order(store: StateStore) -> None:
     view = StateView(store)
-    view.apply(0, ())
+    view.apply(BlockResult(height=0))
     with pytest.raises(LocalProtocolError, match="2 applied after 0"):
-        view.apply(2, ())
+        view.apply(BlockResult(height=2))
     with pytest.raises(LocalProtocolError, match="1 finished"):
-        view.finish(BlockResult(height=1))
-    view.finish(BlockResult(height=0))
+        view.finish(1)
+    view.finish(0)
     with pytest.raises(LocalProtocolError):
-        view.finish(BlockResult(height=0))
+        view.finish(0)
