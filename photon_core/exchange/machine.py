@@ -29,12 +29,11 @@ from photon_core.api.ids import Address, ConsensusKey
 from photon_core.api.market import Market
 from photon_core.chain.genesis import Genesis, Rule, RuleKind
 from photon_core.exchange import due, keys
-from photon_core.exchange.admission import ChainTransaction, read_message, unfit_reason, void_reason
+from photon_core.exchange.admission import ChainTransaction, Readings, read_message, unfit_reason, void_reason
 from photon_core.exchange.events import Event, Outcome, Receipt
 from photon_core.exchange.execution import Execution
 from photon_core.exchange.handlers import HANDLERS, touched_deployments
 from photon_core.exchange.listings import Listings
-from photon_core.exchange.messages import Message
 from photon_core.exchange.parameters import Parameters
 from photon_core.exchange.records import Account, BlockTime, ChainStatus, ValidatorRecord
 from photon_core.exchange.refusals import Code, Refusal, Refused
@@ -73,6 +72,7 @@ class Exchange:
         self._market_for = market_for
         self._markets: dict[int, Market] = {}
         self._ledger = Ledger(reader, self._watch)
+        self._readings = Readings()
         self.schedule = Schedule(self._ledger.parameters)
         self.schedule.rebuild(reader)
         self.listings = Listings()
@@ -112,16 +112,18 @@ class Exchange:
         return _market_ms(self._ledger.status, block_time_ms, self.parameters)
 
     def check(self, transaction: ChainTransaction) -> Refusal | None:
-        """Why a mempool should not take it, as far as the newest block tells. Changes nothing.
+        """Why a mempool should not take it, as far as the newest block tells. Changes no result of anything.
 
         A sequence ahead of the account's is let in: what comes before it may be on its way.
         """
         try:
-            for index, plain in enumerate(transaction.messages):
-                read_message(plain, index)
+            messages = [read_message(plain, index) for index, plain in enumerate(transaction.messages)]
         except Refused as refused:
             return refused.refusal
-        return unfit_reason(self._ledger, self.parameters, transaction, self.height + 1)
+        refusal = unfit_reason(self._ledger, self.parameters, transaction, self.height + 1)
+        if refusal is None:
+            self._readings.remember(transaction, messages)
+        return refusal
 
     # --- executing ---------------------------------------------------------------------------------------------------
 
@@ -186,10 +188,10 @@ class Exchange:
                 reason=refusal.reason,
             )
         run.events = []
-        messages: list[Message] = []
+        messages = self._readings.take(transaction)
         position = 0
         try:
-            for position, plain in enumerate(transaction.messages):
+            for position, plain in enumerate(() if messages else transaction.messages):
                 messages.append(read_message(plain, position))
             for position, message in enumerate(messages):  # noqa: B007  # which one was refused
                 for deployment in dict.fromkeys(touched_deployments(message)):

@@ -4,21 +4,23 @@ import pytest
 from attrs import evolve
 
 from photon_core.api.ids import OrderId
-from photon_core.exchange import due
+from photon_core.exchange import admission, due
 from photon_core.exchange.events import Outcome
 from photon_core.exchange.machine import BlockContext
 from photon_core.exchange.messages import (
     CloseDeployment,
+    CloseLease,
     ConfirmLeases,
     CreateBid,
     CreateDeployment,
     Deposit,
+    Message,
     RegisterProvider,
     Transfer,
 )
 from photon_core.exchange.parameters import Parameters
 from photon_core.exchange.records import UPTN_PER_PTN, CloseReason, DeploymentState
-from photon_core.testing.exchange import FEE_FREE, VALIDATOR_KEY, World, address, group_spec
+from photon_core.testing.exchange import FEE_FREE, RAW_BYTES, VALIDATOR_KEY, World, address, group_spec
 
 PRICE = 10**12
 TRANSFER = Transfer(to=address("stranger"), amount_uptn=5)
@@ -78,6 +80,36 @@ def test_a_message_of_no_known_form_fails_and_is_not_let_into_a_mempool(world: W
     assert world.exchange.check(transaction).code == "bad-message"
     (receipt,) = world.block(1, [transaction]).receipts
     assert (receipt.outcome, receipt.code, receipt.message) == (Outcome.FAILED, "bad-message", 0)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (TRANSFER, TRANSFER),
+        (TRANSFER, Transfer(to=address("stranger"), amount_uptn=10**15)),
+        (CloseLease(lease=OrderId(1, 0, 0)),),
+    ],
+)
+def test_what_was_read_at_admission_changes_no_result(world: World, messages: tuple[Message, ...]) -> None:
+    others = world.reopened()
+    transactions = [world.transaction("tenant", *messages), world.transaction("stranger", TRANSFER)]
+    assert [world.exchange.check(transaction) for transaction in transactions] == [None, None]
+    result = world.block(5, [*transactions, *transactions])
+    context = BlockContext(height=others.height + 1, time_ms=world.time_ms, proposer=VALIDATOR_KEY)
+    assert others.execute(context, [*transactions, *transactions]) == result
+
+
+def test_what_was_read_is_forgotten_when_it_is_much(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "READINGS_BYTES_MAX", 2 * RAW_BYTES)
+    first = world.transaction("tenant", TRANSFER)
+    transactions = [evolve(first, sequence=number) for number in range(8)]
+    others = world.reopened()
+    for transaction in transactions + transactions:
+        assert world.exchange.check(transaction) is None
+    result = world.block(5, transactions)
+    context = BlockContext(height=others.height + 1, time_ms=world.time_ms, proposer=VALIDATOR_KEY)
+    assert others.execute(context, transactions) == result
+    assert all(receipt.outcome is Outcome.DONE for receipt in result.receipts)
 
 
 def test_check_lets_a_later_sequence_in_and_has_no_side_effects(world: World) -> None:
