@@ -37,6 +37,8 @@ HANDLERS: dict[type, Handler] = {
 def touched_deployments(message: messages.Message) -> tuple[int, ...]:
     """The deployments that a message is about."""
     match message:
+        case messages.Transfer():  # most messages are, and cases are tried one after the other
+            return ()
         case messages.CloseDeployment() | messages.Deposit() | messages.ResumeGroup():
             return (message.deployment,)
         case messages.CreateBid() | messages.WithdrawBid() | messages.MarketMessage():
