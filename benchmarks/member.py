@@ -18,7 +18,7 @@ from benchmarks.sampling import Sampler
 from photon_core.chain.genesis import load_genesis
 from photon_core.chain.keys import KeyPurpose
 from photon_core.node.config import NodeSettings
-from photon_core.node.memory import settle_memory
+from photon_core.node.process import settle_process
 from photon_core.node.service import NodeSetup, run_node
 from photon_core.plugins import PluginManager, choose
 
@@ -32,7 +32,7 @@ async def main() -> None:
     sampler = Sampler(Path(told["profile"])) if told["profile"] else None
     async with trio.open_nursery() as nursery:
         info = await nursery.start(run_node, _setup(told))
-        settle_memory()
+        settle_process()
         answer = {"api": info.api, "node_key": info.node_key, "addresses": list(info.addresses)}
         print(json.dumps(answer), flush=True)  # noqa: T201  # how the benchmark learns of it
         while (line := await lines.read()) is not None:

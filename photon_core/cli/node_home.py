@@ -79,7 +79,7 @@ def run_from(session: Session, passphrase: str, *, validator: bool) -> None:
     from photon_core.chain.keystore import Keystore
     from photon_core.cli.network import run_until_stopped
     from photon_core.node import config
-    from photon_core.node.memory import settle_memory
+    from photon_core.node.process import settle_process
     from photon_core.node.service import NodeSetup, run_node
     from photon_core.plugins.selection import DEFAULTS
 
@@ -96,7 +96,7 @@ def run_from(session: Session, passphrase: str, *, validator: bool) -> None:
     )
 
     def ready(info: config.RunInfo) -> None:
-        settle_memory()
+        settle_process()
         session.stream(
             {"pid": info.pid, "api": info.api, "node_key": info.node_key, "addresses": list(info.addresses)},
             f"answers at {info.api}; peers: " + ", ".join(f"{info.node_key}@{a}" for a in info.addresses),
