@@ -279,10 +279,12 @@ def to_plain(value: Any) -> list[Any]:
 
 def from_plain(cls: type[T], plain: Any, where: str = "") -> T:
     forms = _forms(cls)
-    where = where or cls.__name__
     if type(plain) is not list or len(plain) != len(forms):
-        raise CodecError(where, f"a list of {len(forms)} ({cls.__name__})", _found(plain))
-    return cls(**{name: form.from_plain(v, f"{where}.{name}") for (name, form), v in zip(forms, plain, strict=True)})
+        raise CodecError(where or cls.__name__, f"a list of {len(forms)} ({cls.__name__})", _found(plain))
+    try:
+        return cls(**{name: form.from_plain(v, name) for (name, form), v in zip(forms, plain, strict=True)})
+    except CodecError as error:  # the whole path is put together only when it is wanted
+        raise CodecError(f"{where or cls.__name__}.{error.where}", error.expected, error.found) from None
 
 
 def to_json(value: Any) -> dict[str, Json]:

@@ -109,9 +109,10 @@ def _messages(value: Any) -> tuple[list[Any], ...]:
         found = f"list of {len(value)}" if type(value) is list else type(value).__name__
         raise CodecError(where, f"a list of 1 to {MESSAGES_MAX}", found)
     for index, message in enumerate(value):
-        tag, fields = _list(message, 2, f"{where}[{index}]")
-        if type(tag) is not int or type(fields) is not list:
-            raise CodecError(f"{where}[{index}]", "[tag, fields]", f"[{type(tag).__name__}, {type(fields).__name__}]")
+        if type(message) is list and len(message) == 2 and type(message[0]) is int and type(message[1]) is list:
+            continue
+        found = ", ".join(type(part).__name__ for part in _list(message, 2, f"{where}[{index}]"))
+        raise CodecError(f"{where}[{index}]", "[tag, fields]", f"[{found}]")
     return tuple(value)
 
 

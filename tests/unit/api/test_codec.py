@@ -197,3 +197,27 @@ def test_records_are_the_list_of_their_fields() -> None:
     assert decode_record(Pair, data, 100) == Pair(name="a", count=3)
     with pytest.raises(CodecError, match=r"Pair\.count: expected an integer from 0 to 10, found 11"):
         decode_record(Pair, cbor2.dumps(["a", 11]), 100)
+
+
+@frozen(kw_only=True)
+class Nested:
+    pairs: tuple[Pair, ...] = fields.listof(fields.record_form(Pair), 3)
+    one: Pair | None = fields.optional(fields.record_form(Pair))
+
+
+@pytest.mark.parametrize(
+    ("plain", "where"),
+    [
+        ([[["a", 1], ["b", 11]], None], "Nested.pairs[1].count"),
+        ([[["a", 1], [5, 1]], None], "Nested.pairs[1].name"),
+        ([[["a"]], None], "Nested.pairs[0]"),
+        ([[], ["a", -1]], "Nested.one.count"),
+        ([1, None], "Nested.pairs"),
+        ([[]], "Nested"),
+    ],
+)
+def test_a_failure_names_the_path_of_what_is_wrong(plain: Any, where: str) -> None:
+    for root in ("", "body.messages[2]"):
+        with pytest.raises(CodecError) as caught:
+            fields.from_plain(Nested, plain, root)
+        assert caught.value.where == (where.replace("Nested", root) if root else where)
