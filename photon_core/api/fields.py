@@ -137,11 +137,18 @@ def list_form(item: Form, maximum: int, minimum: int = 0) -> Form:
     def items(value: Any, where: str, each: Callable[[Any, str], Any]) -> tuple[Any, ...]:
         if type(value) is not list or not minimum <= len(value) <= maximum:
             raise CodecError(where, f"a list of {minimum} to {maximum}", _found(value))
-        return tuple(each(v, f"{where}[{i}]") for i, v in enumerate(value))
+        read: list[Any] = []
+        try:
+            for one in value:
+                read.append(each(one, where))  # noqa: PERF401  # how many there are says which one failed
+        except CodecError as error:  # which one it was is put into the path only when it is wanted
+            at = f"{where}[{len(read)}]{error.where.removeprefix(where)}"
+            raise CodecError(at, error.expected, error.found) from None
+        return tuple(read)
 
     return Form(
         f"list<{item.name}>..{maximum}",
-        lambda value: [item.to_plain(v) for v in value],
+        list if item.to_plain is _same else lambda value: [item.to_plain(v) for v in value],
         lambda value, where: items(value, where, item.from_plain),
         lambda value: [item.to_json(v) for v in value],
         lambda value, where: items(value, where, item.from_json),
@@ -151,7 +158,7 @@ def list_form(item: Form, maximum: int, minimum: int = 0) -> Form:
 def optional_form(item: Form) -> Form:
     return Form(
         f"{item.name}?",
-        lambda value: None if value is None else item.to_plain(value),
+        _same if item.to_plain is _same else lambda value: None if value is None else item.to_plain(value),
         lambda value, where: None if value is None else item.from_plain(value, where),
         lambda value: None if value is None else item.to_json(value),
         lambda value, where: None if value is None else item.from_json(value, where),
