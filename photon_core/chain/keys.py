@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -26,6 +27,8 @@ from photon_core.api.ids import Address, Hash
 SEED_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = crypto_sign_BYTES
+ADDRESSES_REMEMBERED: Final = 16_384
+"""Of keys that sent something: most send again. Some 3 MB."""
 
 
 class KeyPurpose(StrEnum):
@@ -87,6 +90,7 @@ def sign(seed: bytes, domain: str, chain_id: Hash, payload: bytes) -> bytes:
     return from_seed(seed, KeyPurpose.ACCOUNT).sign(domain, chain_id, payload)
 
 
+@lru_cache(ADDRESSES_REMEMBERED)
 def address_of(public_key: bytes) -> Address:
     if len(public_key) != PUBLIC_KEY_BYTES:
         raise ValueError(f"a public key has {PUBLIC_KEY_BYTES} bytes, not {len(public_key)}")
