@@ -32,7 +32,7 @@ had in its log without a certificate are its own to finish; the engine may commi
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
@@ -44,6 +44,11 @@ CRASH_ONLY = "crash-only"
 """Capability: survives crashes, not lies. Genesis must allow it by name."""
 
 Slot = tuple[int, ...]
+
+IN_FLIGHT_MAX: Final = 16
+"""Blocks past the newest certificate in which an engine may sign anything; no engine may have more in flight. What core
+keeps, fetches and abstains from is measured by it.
+"""
 
 
 @frozen

@@ -78,12 +78,12 @@ def _show(session: Session, key: str, recovered: Recovered) -> None:
 
 
 def _abstains_until(home: Path, url: str | None, above: int | None) -> int:
-    from photon_core.node.signer.startup import WINDOW_MAX
+    from photon_core.api.consensus import IN_FLIGHT_MAX
 
     if above is not None and url is None:
         return above
     if url is not None and above is None:
-        return _height_of(home, url) + 2 * WINDOW_MAX
+        return _height_of(home, url) + 2 * IN_FLIGHT_MAX
     raise UsageError(
         code="bad-option",
         where="--node, --above",

@@ -378,7 +378,6 @@ class NodeCore:
                 market_ms=one.executed.market_ms,
                 begin_events=one.executed.begin_events,
                 receipts=one.executed.receipts,
-                changes=one.executed.changes,
             ),
             steps.GossipHead(height=one.height, followers=self._votes),
         )

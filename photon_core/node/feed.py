@@ -65,19 +65,9 @@ class Feed:
         while self.height < height:
             await self._changed.wait()
 
-    @property
-    def waiting_count(self) -> int:
-        """Transactions that somebody waits for."""
-        return len(self._waiting)
-
     def outcome(self, transaction_id: Hash) -> tuple[int, Receipt] | None:
         """(height, receipt) of a recently published transaction."""
         return self._done.get(transaction_id)
-
-    async def wait_outcome(self, transaction_id: Hash, timeout_s: float) -> tuple[int, Receipt] | None:
-        """None when the time is over first."""
-        await self.wait_outcomes([transaction_id], timeout_s)
-        return self.outcome(transaction_id)
 
     async def wait_outcomes(self, transaction_ids: Iterable[Hash], timeout_s: float) -> None:
         """Until all of them are published, or the time is over."""

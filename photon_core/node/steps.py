@@ -318,7 +318,6 @@ class Publish:
     market_ms: int
     begin_events: tuple[Event, ...]
     receipts: tuple[Receipt, ...]
-    changes: tuple[tuple[bytes, bytes | None], ...]
 
 
 @frozen(kw_only=True)

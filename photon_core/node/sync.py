@@ -20,6 +20,7 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
+from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.api.ids import NodeKey
 
 from .steps import CertifiedBlock, FetchBlocks
@@ -30,8 +31,6 @@ BUFFER_BLOCKS_MAX = 256
 FETCH_TIMEOUT_MS = 15_000
 PATIENCE_MS = 500
 """Some ten times what votes, disks and statements take for a block."""
-COMING_BLOCKS_MAX = 16
-"""The largest window of an engine: what lies further ahead does not come without being asked for."""
 
 
 @define
@@ -93,7 +92,9 @@ class Sync:
         """What to ask for now: at most one fetch. `coming`: the next block is on its way without being asked for."""
         if head != self._head:
             self._head, self._head_since_ms = head, now_ms
-        coming = coming and self.best_height - head <= COMING_BLOCKS_MAX
+        coming = (
+            coming and self.best_height - head <= IN_FLIGHT_MAX
+        )  # what lies further ahead does not come without being asked for
         if coming and now_ms - self._head_since_ms < PATIENCE_MS:
             return ()
         if self._asked is not None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.ids import ConsensusKey
 
 from .memory import LogMemory, SignedSlot, Standing, decode_memory
-from .startup import WINDOW_MAX
 from .store import IDENTITY_FILE, SIGNER_FOLDER, read_identity, write_store
 
 _NEW_FOLDER = "signer.new"
@@ -46,7 +46,7 @@ def recover_store(home: Path, key: ConsensusKey, *, abstains_until: int) -> Reco
     """
     folder, new = home / SIGNER_FOLDER, home / _NEW_FOLDER
     kept = _readable(folder, key)
-    standing = evolve(kept.standing, abstains_until=abstains_until, doubts_until=abstains_until + 2 * WINDOW_MAX)
+    standing = evolve(kept.standing, abstains_until=abstains_until, doubts_until=abstains_until + 2 * IN_FLIGHT_MAX)
     shutil.rmtree(new, ignore_errors=True)
     write_store(new, standing, kept.slots, kept.chain_id)
     replaced = _set_aside(folder)

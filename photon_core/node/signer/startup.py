@@ -28,12 +28,12 @@ Answers that come after the quorum count as well: they can make the signer absta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field, frozen
 
 from photon_core.api.chain import Certificate, ValidatorSet
-from photon_core.api.consensus import Claim, Slot
+from photon_core.api.consensus import IN_FLIGHT_MAX, Claim, Slot
 from photon_core.api.errors import CodecError, PeerProtocolError
 from photon_core.api.finality import statement_message
 from photon_core.api.ids import ConsensusKey, Hash
@@ -42,9 +42,6 @@ from photon_core.chain.keys import verify_message
 
 from .seen import SeenAnswer, decode_answer
 from .signer import ENGINE, Signer, digest_of, engine_slot, statement_slot
-
-WINDOW_MAX: Final = 16
-"""Blocks past the newest certificate in which an engine may sign anything; no engine may have more in flight."""
 
 Inspect = Callable[[bytes], tuple[Claim, ...]]
 """`photon_core.api.consensus.Engine.inspect`."""
@@ -71,7 +68,7 @@ class StartupRule:
     own_certificate: Certificate | None
     """The newest that this node has, and has verified. One that this key signed and the store does not know is proof
     enough, without asking anybody."""
-    window: int = WINDOW_MAX
+    window: int = IN_FLIGHT_MAX
     _answered: dict[ConsensusKey, None] = field(factory=dict)
     _certified_height: int = 0
     _unknown: dict[Slot, Hash] = field(factory=dict)

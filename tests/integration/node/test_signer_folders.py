@@ -13,12 +13,12 @@ import trio
 from live_cluster import Cluster, Member, eventually
 from payer import Payer
 
+from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.node.signer import SIGNER_FOLDER
-from photon_core.node.signer.startup import WINDOW_MAX
 
 BATCH = 5
 SOON_S = 20.0
-MARK_BLOCKS = 2 * WINDOW_MAX
+MARK_BLOCKS = 2 * IN_FLIGHT_MAX
 """So far past the newest certificate a validator with an old store signs nothing."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -65,7 +65,7 @@ async def abstains_and_signs_again(cluster: Cluster, victim: Member) -> None:
     assert "older" in says or "old" in says, says
     await cluster.caught_up(victim, SOON_S)
     first = await first_signed(victim, begun_at)
-    assert first >= begun_at + MARK_BLOCKS - WINDOW_MAX, f"it signed block {first}, and was back at {begun_at}"
+    assert first >= begun_at + MARK_BLOCKS - IN_FLIGHT_MAX, f"it signed block {first}, and was back at {begun_at}"
     await eventually(lambda: signer_of(victim), lambda says: says == "signing", SOON_S)
 
 

@@ -32,12 +32,18 @@ async def test_a_waiter_wakes_when_its_height_is_there() -> None:
         feed.publish(block(6), ())
 
 
+async def outcome_of(feed: Feed, number: int, timeout_s: float) -> tuple[int, Receipt] | None:
+    name = receipt(number).transaction_id
+    await feed.wait_outcomes([name], timeout_s)
+    return feed.outcome(name)
+
+
 async def test_outcomes_come_to_all_who_wait_for_them() -> None:
     feed = Feed(0)
     found: list[object] = []
 
     async def wait() -> None:
-        found.append(await feed.wait_outcome(receipt(1).transaction_id, 60))
+        found.append(await outcome_of(feed, 1, 60))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
@@ -45,15 +51,15 @@ async def test_outcomes_come_to_all_who_wait_for_them() -> None:
         await trio.testing.wait_all_tasks_blocked()
         feed.publish(block(1), (receipt(1),))
     assert found == [(1, receipt(1))] * 2
-    assert await feed.wait_outcome(receipt(1).transaction_id, 60) == (1, receipt(1)), "also to those who come late"
+    assert await outcome_of(feed, 1, 60) == (1, receipt(1)), "also to those who come late"
 
 
 async def test_who_gives_up_leaves_nothing_behind(autojump_clock: trio.abc.Clock) -> None:
     feed = Feed(0)
-    assert await feed.wait_outcome(receipt(1).transaction_id, 5) is None
+    assert await outcome_of(feed, 1, 5) is None
     with trio.move_on_after(1):
-        await feed.wait_outcome(receipt(2).transaction_id, 5)
-    assert feed.waiting_count == 0
+        await outcome_of(feed, 2, 5)
+    assert not feed._waiting  # nothing else shows what would leak
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ import pytest
 from attrs import evolve
 
 from photon_core.api.chain import Block
+from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.node.steps import CertifiedBlock, FetchBlocks
 from photon_core.node.sync import (
     BUFFER_BLOCKS_MAX,
-    COMING_BLOCKS_MAX,
     FETCH_BLOCKS_MAX,
     FETCH_TIMEOUT_MS,
     PATIENCE_MS,
@@ -71,7 +71,7 @@ def test_waits_for_what_comes_by_itself_until_the_head_stands_still() -> None:
 
 def test_who_is_far_behind_asks_on_while_the_blocks_it_has_are_on_their_way() -> None:
     """What it is executing came by asking: nothing comes by itself before it has caught up."""
-    (asked,) = syncing(a=6 + COMING_BLOCKS_MAX).step(5, 1_000, coming=True)
+    (asked,) = syncing(a=6 + IN_FLIGHT_MAX).step(5, 1_000, coming=True)
     assert asked.from_height == 6
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.api.errors import PhotonError
 from photon_core.node.signer import Abstaining, Signer, SlotTaken, make_signer_store
 from photon_core.node.signer.recovery import recover_store
-from photon_core.node.signer.startup import WINDOW_MAX
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_the_start_up_rule_does_not_take_the_decision_back(committee: Any, tmp_p
     recover_store(tmp_path, key.public, abstains_until=20)
     signer = Signer.open(key, tmp_path / "signer", committee.chain_id)
     rule = committee.rule(signer)
-    votes = [committee.vote((21, 2, 1)), committee.vote((20 + 2 * WINDOW_MAX, 1, 1))]
+    votes = [committee.vote((21, 2, 1)), committee.vote((20 + 2 * IN_FLIGHT_MAX, 1, 1))]
     for n, vote in enumerate(votes, 1):
         rule.answered(committee.key(n), committee.answer(committee.certificate(20), messages=[committee.message(vote)]))
     decision = rule.decision
@@ -103,7 +103,7 @@ def test_far_beyond_the_decision_an_unknown_signature_is_news(committee: Any, tm
     recover_store(tmp_path, key.public, abstains_until=20)
     signer = Signer.open(key, tmp_path / "signer", committee.chain_id)
     rule = committee.rule(signer)
-    message = committee.message(committee.vote((21 + 2 * WINDOW_MAX, 1, 1)))
+    message = committee.message(committee.vote((21 + 2 * IN_FLIGHT_MAX, 1, 1)))
     for n in (1, 2):
         rule.answered(committee.key(n), committee.answer(committee.certificate(60), messages=[message]))
     assert rule.decision.abstains_until == 68
