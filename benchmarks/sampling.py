@@ -1,9 +1,9 @@
-"""Where a process spends its CPU: stacks sampled by a timer that runs on CPU time, and each thread's share.
+"""Where a process spends its CPU: stacks sampled by a timer that runs on CPU time, weighed by the kernel's accounts.
 
 SIGPROF comes every few milliseconds of CPU that any thread uses; its handler runs on the main thread and looks at all
-of them. Threads that wait are left out; when several do not, each gets its part of the sample. So C code that releases
-the interpreter (signatures, disks) counts for the Python line that called it, and the loop's waiting for nothing. Which
-threads really ran is told apart, by the kernel's own accounts.
+of them. The CPU that a thread has used since the last look counts for where it is now: so a thread that waits for a
+disk counts for little, and C code that releases the interpreter (signatures) for the Python line that called it. A
+thread that had done its job by then counts for its waiting (`_work`), and the loop for `get_events`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from types import CodeType, FrameType
 
 SAMPLE_EVERY_S = 0.004
 """Of CPU time: about the kernel's own tick."""
-WAITING = frozenset({"get_events", "_work", "wait", "_worker", "select"})
-"""Python functions that a thread is in while it waits: trio's loop, its worker threads, the standard library's."""
 LISTED = 60
 
 
@@ -29,20 +27,19 @@ class Sampler:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stacks: Counter[tuple[str, ...]] = Counter()
+        """Nanoseconds of CPU."""
         self._threads: Counter[str] = Counter()
-        self._before: dict[str, int] = {}
+        self._used: dict[threading.Thread, int] = {}
+        """Nanoseconds of CPU that each had used when it was last looked at."""
 
     def start(self) -> None:
         """On the main thread."""
-        self._before = _thread_cpu_ns()
+        self._used = {thread: _cpu_ns(thread) for thread in threading.enumerate()}
         signal.signal(signal.SIGPROF, self._sample)
         signal.setitimer(signal.ITIMER_PROF, SAMPLE_EVERY_S, SAMPLE_EVERY_S)
 
     def stop(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        for thread, used_ns in _thread_cpu_ns().items():
-            name = "main thread" if thread == str(threading.main_thread().native_id) else "worker threads"
-            self._threads[name] += used_ns - self._before.get(thread, 0)
 
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,9 +51,14 @@ class Sampler:
         frames = dict(sys._current_frames())  # noqa: SLF001  # the documented way to see all threads
         if interrupted is not None:
             frames[threading.get_ident()] = interrupted
-        busy = [stack for stack in map(_stack_of, frames.values()) if stack[-1].rpartition(":")[2] not in WAITING]
-        for stack in busy:
-            self._stacks[stack] += 12 // len(busy)
+        for thread in threading.enumerate():
+            used_ns = _cpu_ns(thread)
+            fresh_ns = used_ns - self._used.get(thread, 0)
+            self._used[thread] = used_ns
+            if fresh_ns > 0 and thread.ident in frames:
+                self._stacks[_stack_of(frames[thread.ident])] += fresh_ns
+                main = thread is threading.main_thread()
+                self._threads["main thread" if main else "worker threads"] += fresh_ns
 
     def _table(self) -> str:
         total = sum(self._stacks.values()) or 1
@@ -88,11 +90,8 @@ def _name_of(code: CodeType) -> str:
     return f"{'/'.join(Path(code.co_filename).parts[-2:])}:{code.co_name}"
 
 
-def _thread_cpu_ns() -> dict[str, int]:
-    used = {}
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            used[task.name] = int((task / "schedstat").read_text("ascii").split()[0])
-        except OSError:  # it has ended meanwhile
-            continue
-    return used
+def _cpu_ns(thread: threading.Thread) -> int:
+    try:
+        return int(Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text("ascii").split()[0])
+    except OSError:  # not begun, or ended meanwhile
+        return 0
