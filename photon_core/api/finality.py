@@ -37,7 +37,7 @@ def statement_message(statement: FinalityStatement) -> bytes:
 
 
 def claims_of(certificate: Certificate) -> tuple[Claim, ...]:
-    """What `verify_certificate` verifies, for callers that spread it over threads."""
+    """What `verify_certificate` verifies, for callers that verify more at once."""
     message = statement_message(certificate.statement)
     return tuple(Claim(s.validator, message, s.signature) for s in certificate.signatures)
 

@@ -1,8 +1,7 @@
 """Ed25519 keys, signatures and addresses.
 
 Which signatures are valid is a rule of the chain, and libraries differ on odd keys and points. So there is one verifier
-in Photon, libsodium's `crypto_sign_open`, and it is called in this file only. In that form it also releases the GIL,
-so that threads verify side by side (`VerifyKey.verify` of PyNaCl holds it longer).
+in Photon, libsodium's `crypto_sign_open`, and it is called in this file only.
 
 One key, one purpose: the purpose is kept with the key, and callers ask for the one they mean.
 """

@@ -16,7 +16,9 @@ from photon_core.exchange.refusals import Code, Refusal, Refused
 from photon_core.exchange.state import Ledger
 
 READINGS_BYTES_MAX: Final = 4 * 2**20
-"""Of transactions whose messages are remembered: some 20 000 transfers. Beyond that all are forgotten."""
+"""Of transactions, as signed, whose messages are remembered: some 20 000 transfers, and some 20 MB of records. Beyond
+that all are forgotten.
+"""
 
 
 class ChainTransaction(Protocol):
@@ -88,7 +90,7 @@ def read_message(plain: list[Any], index: int) -> Message:
 
 
 class Readings:
-    """Messages of admitted transactions, so that their block need not read them again.
+    """Messages of transactions that wait, so that their block need not read them again.
 
     A transaction's id covers every byte that they were read from: what is found here is what reading would give, so
     that no result depends on whether it is found. What could not be read is never here.
@@ -96,20 +98,21 @@ class Readings:
 
     def __init__(self) -> None:
         self._known: dict[Hash, list[Message]] = {}
-        self._bytes = 0
+        self.size_bytes = 0
+        """Of the transactions, as signed."""
 
     def remember(self, transaction: ChainTransaction, messages: list[Message]) -> None:
         if transaction.id in self._known:
             return
-        if self._bytes + len(transaction.raw) > READINGS_BYTES_MAX:
+        if self.size_bytes + len(transaction.raw) > READINGS_BYTES_MAX:
             self._known.clear()
-            self._bytes = 0
+            self.size_bytes = 0
         self._known[transaction.id] = messages
-        self._bytes += len(transaction.raw)
+        self.size_bytes += len(transaction.raw)
 
     def take(self, transaction: ChainTransaction) -> list[Message]:
         """Its messages, forgotten from here on; none when they are to be read."""
         if transaction.id not in self._known:
             return []
-        self._bytes -= len(transaction.raw)
+        self.size_bytes -= len(transaction.raw)
         return self._known.pop(transaction.id)

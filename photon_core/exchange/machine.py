@@ -125,6 +125,10 @@ class Exchange:
             self._readings.remember(transaction, messages)
         return refusal
 
+    def forget(self, transaction: ChainTransaction) -> None:
+        """It passed `check` and is not kept: then what was read of it is not either."""
+        self._readings.take(transaction)
+
     # --- executing ---------------------------------------------------------------------------------------------------
 
     def execute(self, context: BlockContext, transactions: Sequence[ChainTransaction]) -> BlockResult:

@@ -51,8 +51,8 @@ async def check(
 ) -> tuple[CertifiedBlock, ...]:
     """The blocks of an answer: those asked for, each right by its certificate. PeerProtocolError otherwise.
 
-    All that has to be verified goes to the verifier at once: a node that is behind has many blocks before it, and to
-    wait for a thread for each takes longer than their signatures.
+    All that has to be verified goes to the verifier at once: a node that is behind has many blocks before it, and
+    waits for one turn of each sort of signature, not for one of each block.
     """
     if type(plain) is not list or len(plain) > asked.count:
         raise PeerProtocolError(f"chain.blocks: expected a list of at most {asked.count} blocks")

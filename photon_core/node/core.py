@@ -40,6 +40,7 @@ from . import steps
 from .building import Builder
 from .executor import Executor
 from .gathering import Gathering
+from .heads import Heads
 from .mempool import Mempool, Refusal
 from .ordering import Ordering
 from .pipeline import BlockOnItsWay, Contradiction, Pipeline
@@ -49,8 +50,6 @@ from .work import Work
 TELL_AGAIN_BLOCKS = 16
 """Gossip may be lost when a peer is busy: what still waits after so many blocks is told again, the oldest first."""
 TELL_AGAIN_MAX = 500
-BEHIND_BLOCKS = 4
-"""A validator that stated one of the newest blocks gets certificates as this one does: it is not told of each."""
 RESEND_MS = 500
 """A lost statement, or head, delays a certificate by this; a validator has at most a window of them to send."""
 
@@ -77,8 +76,9 @@ class NodeCore:
     _started: bool = False
     _linked: dict[NodeKey, ConsensusKey] = field(factory=dict)
     """The validators among our peers."""
-    _stated: dict[ConsensusKey, int] = field(factory=dict)
-    """Up to which height validators were heard to have executed."""
+    _heads: Heads = field(factory=Heads)
+    _told_of_work: bool = False
+    """Whether the engine was told so by the newest step."""
     _resend_at_ms: int = 0
     _effects: list[steps.Effect] = field(factory=list)
 
@@ -106,9 +106,10 @@ class NodeCore:
             return self.heartbeat_ms
         times = [self.heartbeat_ms]
         if self._votes:
-            if (work := self._work.due_in_ms(now)) > 0:  # else the engine knows of it, and something else must come
-                times.append(work)
-            if self.pipeline or self.mempool or self.sync.best_height > self.head_height:
+            if (work := self._work.due_in_ms(now)) > 0 or not self._told_of_work:
+                times.append(work)  # else the engine knows of it, and something else must come
+            unsettled = self.pipeline or self.mempool or self.sync.best_height > self.head_height
+            if unsettled or self._heads.is_news(self.head_height):
                 times.append(self._resend_at_ms - now.monotonic_ms)
         if (due := self.ordering.due_in_ms(now)) is not None:
             times.append(due)
@@ -177,7 +178,7 @@ class NodeCore:
             case steps.StatementSigned():
                 self._statement_signed(event)
             case steps.StatementArrived():
-                self._stated[event.signature.validator] = event.statement.height
+                self._heads.heard(event.signature.validator, event.statement.height)
                 self._gather(event)
             case steps.SigningRefused():
                 if not event.abstains:  # else others' statements make the certificate
@@ -205,7 +206,7 @@ class NodeCore:
                     self._resend_at_ms = now.monotonic_ms + RESEND_MS
                     self._tell_statements(None)
                     if self._votes:
-                        self._tell_head(behind=self.head_height)
+                        self._emit(*self._heads.again(self.head_height, self._linked))
                     if self._votes and not self.ordering.in_flight(now):  # the proposer may not have heard of them
                         self._tell_again(self.head_height)
             case _:
@@ -216,7 +217,7 @@ class NodeCore:
         self._emit(steps.GossipHead(height=self.head_height, only=event.peer))
         if event.validator is not None:
             self._linked[event.peer] = event.validator
-            self._stated.pop(event.validator, None)  # it may have started anew
+            self._heads.appeared(event.validator)
             self._tell_statements(event.validator)
         elif self._votes:
             return  # followers get blocks; what waits is of use to those who order
@@ -249,7 +250,8 @@ class NodeCore:
                 self.pipeline.certify(certified.certificate)
             else:
                 self.pipeline.take(certified.block, certified.transactions, certified.certificate)
-        if self._votes and self._work.due_in_ms(now) <= 0:
+        self._told_of_work = self._votes and self._work.due_in_ms(now) <= 0
+        if self._told_of_work:
             self.ordering.step(consensus.WorkWaiting(), now)
 
     def _emit(self, *effects: steps.Effect) -> None:
@@ -311,9 +313,12 @@ class NodeCore:
             self.ordering.found(found, now)
 
     def _admit(self, transaction: Transaction) -> Refusal | None:
-        return self.executor.check(transaction) or self.mempool.add(
-            transaction, self.executor.standing_of(transaction.sender), self.head_height
-        )
+        if (refusal := self.executor.check(transaction)) is not None:
+            return refusal
+        standing = self.executor.standing_of(transaction.sender)
+        if (refusal := self.mempool.add(transaction, standing, self.head_height)) is not None:
+            self.executor.forget(transaction)
+        return refusal
 
     def _answer_halted(self, event: steps.TransactionsArrived) -> steps.Answer:
         assert event.ticket is not None
@@ -360,12 +365,6 @@ class NodeCore:
             if one.statement is not None and one.own_signature is not None:
                 self._emit(steps.SendStatement(statement=one.statement, signature=one.own_signature, to=to))
 
-    def _tell_head(self, behind: int) -> None:
-        """To the validators that were not heard to be further than this: they may lack what it tells of."""
-        for peer, validator in sorted(self._linked.items()):
-            if validator not in self._stated or self._stated[validator] <= behind:
-                self._emit(steps.GossipHead(height=self.head_height, only=peer))
-
     def _publish(self, one: BlockOnItsWay, now: steps.Now) -> None:
         assert one.executed is not None
         assert one.certificate is not None
@@ -382,7 +381,7 @@ class NodeCore:
             steps.GossipHead(height=one.height, followers=self._votes),
         )
         if self._votes:
-            self._tell_head(behind=one.height - BEHIND_BLOCKS)
+            self._emit(*self._heads.moved(one.height, self._linked))
         self.gathering.drop(one.height)
         self.mempool.expire(one.height)
         if one.height % TELL_AGAIN_BLOCKS == 0:

@@ -18,7 +18,7 @@ from .storage import FLUSH_KEYS, Storage
 from .worker import Worker
 
 FLUSH_EVERY_S = 1.0
-INLINE_CHANGES_MAX = 256
+INLINE_CHANGES_MAX = 128
 """So few changes of the tree (a millisecond or two) are not worth a thread, which costs a quarter of one itself."""
 
 _LogWrite = steps.WriteBlock | steps.WriteCertificate

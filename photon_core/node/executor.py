@@ -79,6 +79,10 @@ class Executor:
         refused = self.exchange.check(transaction)
         return None if refused is None else Refusal(refused.code, refused.reason)
 
+    def forget(self, transaction: Transaction) -> None:
+        """The mempool did not take it all the same."""
+        self.exchange.forget(transaction)
+
     def standing_of(self, sender: Address) -> Standing:
         account = self.exchange.ledger.account(sender)
         return Standing(sequence=account.sequence, balance_uptn=account.balance_uptn)

@@ -331,7 +331,7 @@ class GossipTransactions:
 
 @frozen(kw_only=True)
 class GossipHead:
-    """We have a certified block at this height. `only` None: all peers, or those of them that are no validators."""
+    """We have a certified block at this height. To all peers, or one (`only`), or those that are no validators."""
 
     height: int
     only: NodeKey | None = None

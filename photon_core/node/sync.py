@@ -92,9 +92,8 @@ class Sync:
         """What to ask for now: at most one fetch. `coming`: the next block is on its way without being asked for."""
         if head != self._head:
             self._head, self._head_since_ms = head, now_ms
-        coming = (
-            coming and self.best_height - head <= IN_FLIGHT_MAX
-        )  # what lies further ahead does not come without being asked for
+        # What lies further ahead than an engine's window does not come without being asked for.
+        coming = coming and self.best_height - head <= IN_FLIGHT_MAX
         if coming and now_ms - self._head_since_ms < PATIENCE_MS:
             return ()
         if self._asked is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 
@@ -55,11 +55,17 @@ class Verifier:
     def __init__(self) -> None:
         self._transactions = _Memory(REMEMBERED_MAX)
         self._claims = _Memory(CLAIMS_REMEMBERED_MAX)
+        self._turn = trio.Lock()
+        """Of those who bring transactions: one slice of one of them in each round of the loop, however many there are.
+        Votes and certificates do not wait for it."""
 
     async def transactions(self, transactions: Sequence[Transaction]) -> list[bool]:
         """One answer per transaction, in order."""
         unknown = [t for t in transactions if t.id not in self._transactions]
-        answers = await self._verify([claim_of(t) for t in unknown])
+        answers: list[bool] = []
+        for part in _slices([claim_of(t) for t in unknown]):
+            async with self._turn:
+                answers += verify_batch(part)
         bad = set()
         for transaction, good in zip(unknown, answers, strict=True):
             if good:
@@ -72,7 +78,11 @@ class Verifier:
         """One answer per claim, in order."""
         names = [_name(claim) for claim in claims]
         unknown = {name: claim for name, claim in zip(names, claims, strict=True) if name not in self._claims}
-        answers = await self._verify(list(unknown.values()))
+        answers: list[bool] = []
+        for part in _slices(list(unknown.values())):
+            if answers:
+                await trio.lowlevel.checkpoint()
+            answers += verify_batch(part)
         bad = set()
         for name, good in zip(unknown, answers, strict=True):
             if good:
@@ -112,12 +122,9 @@ class Verifier:
                     answers[index] = f"certificate.signatures: expected valid signatures, found an invalid one of {key}"
         return answers
 
-    async def _verify(self, claims: Sequence[Claim]) -> list[bool]:
-        answers = verify_batch(claims[:SLICE])
-        for first in range(SLICE, len(claims), SLICE):
-            await trio.lowlevel.checkpoint()
-            answers += verify_batch(claims[first : first + SLICE])
-        return answers
+
+def _slices(claims: Sequence[Claim]) -> Iterator[Sequence[Claim]]:
+    return (claims[first : first + SLICE] for first in range(0, len(claims), SLICE))
 
 
 def _name(claim: Claim) -> bytes:

@@ -109,6 +109,7 @@ class Voting:
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             while True:
+                await trio.lowlevel.checkpoint()  # of frames that come to nothing there may be no end
                 await self.inputs.room(Urgency.CONSENSUS)
                 await self._take(await self._queue.take(TURN_FRAMES))
 

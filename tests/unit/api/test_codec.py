@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from enum import IntEnum
 from typing import Any
 
@@ -221,3 +222,15 @@ def test_a_failure_names_the_path_of_what_is_wrong(plain: Any, where: str) -> No
         with pytest.raises(CodecError) as caught:
             fields.from_plain(Nested, plain, root)
         assert caught.value.where == (where.replace("Nested", root) if root else where)
+
+
+def test_writing_takes_no_more_memory_than_what_is_written() -> None:
+    """A stranger's list of empty strings is written once more to be compared: 8 MiB of it must not take a gigabyte."""
+    many: list[Any] = [b""] * 200_000
+    tracemalloc.start()
+    try:
+        data = encode(many)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(data)

@@ -106,10 +106,22 @@ def test_what_was_read_is_forgotten_when_it_is_much(world: World, monkeypatch: p
     others = world.reopened()
     for transaction in transactions + transactions:
         assert world.exchange.check(transaction) is None
+        assert world.exchange._readings.size_bytes <= 2 * RAW_BYTES
     result = world.block(5, transactions)
     context = BlockContext(height=others.height + 1, time_ms=world.time_ms, proposer=VALIDATOR_KEY)
     assert others.execute(context, transactions) == result
     assert all(receipt.outcome is Outcome.DONE for receipt in result.receipts)
+
+
+def test_what_was_read_of_a_transaction_that_is_not_kept_or_is_executed_is_forgotten(world: World) -> None:
+    kept, refused = world.transaction("tenant", TRANSFER), evolve(world.transaction("tenant", TRANSFER), sequence=7)
+    for transaction in (kept, refused):
+        assert world.exchange.check(transaction) is None
+    assert world.exchange._readings.size_bytes == len(kept.raw) + len(refused.raw)
+    world.exchange.forget(refused)
+    assert world.exchange._readings.size_bytes == len(kept.raw)
+    world.block(5, [kept])
+    assert world.exchange._readings.size_bytes == 0
 
 
 def test_check_lets_a_later_sequence_in_and_has_no_side_effects(world: World) -> None:

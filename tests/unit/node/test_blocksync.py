@@ -60,19 +60,21 @@ async def test_the_truth_passes(source: SimulatedNode) -> None:
     assert await checked([], source) == []
 
 
-async def test_one_wait_for_a_thread_is_enough_for_all_blocks(
-    source: SimulatedNode, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sort", ["claims", "transactions"])
+async def test_all_blocks_of_an_answer_are_verified_together(
+    source: SimulatedNode, monkeypatch: pytest.MonkeyPatch, sort: str
 ) -> None:
     batches: list[int] = []
-    verify = Verifier._verify
+    verify = getattr(Verifier, sort)
 
-    async def counted(self: Verifier, claims: Any) -> list[bool]:
-        batches.append(len(claims))
-        return await verify(self, claims)
+    async def counted(self: Verifier, some: Any) -> list[bool]:
+        batches.append(len(some))
+        answers: list[bool] = await verify(self, some)
+        return answers
 
-    monkeypatch.setattr(Verifier, "_verify", counted)
+    monkeypatch.setattr(Verifier, sort, counted)
     await checked([pair(source, height) for height in (1, 2, 3)], source)
-    assert len(batches) == 2, "certificates, then transactions"
+    assert len(batches) == 1
 
 
 Lie = Callable[[SimulatedNode], Any]

@@ -11,7 +11,8 @@ from photon_core.api.finality import block_hash
 from photon_core.chain.certificates import sign_statement, verify_certificate
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.node import steps
-from photon_core.node.core import BEHIND_BLOCKS, RESEND_MS
+from photon_core.node.core import RESEND_MS
+from photon_core.node.heads import BEHIND_BLOCKS
 from photon_core.testing.exchange import GENESIS_TIME_MS
 from photon_core.testing.node import VALIDATOR, SimulatedNode, node_genesis, transfer
 
@@ -165,6 +166,41 @@ def test_only_validators_that_do_not_keep_up_are_told_of_each_block() -> None:
     assert [head.height for head in heads if head.only == silent] == list(range(2, last + 1))
     assert [head.height for head in heads if head.only == behind] == [2 + BEHIND_BLOCKS, last]
     assert not [head for head in heads if head.only == ahead]
+
+
+def test_who_appears_anew_is_told_of_each_block_until_it_is_heard() -> None:
+    node, peer = with_one_block(), b"\x0b" * 32
+    node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(3))
+    head = node.core.pipeline.head
+    assert head.certificate is not None
+    ahead = evolve(head.certificate.statement, height=head.height + 9)
+    signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
+    node.handle(steps.StatementArrived(statement=ahead, signature=signature), now(4))
+    node.handle(steps.PeerVanished(peer=peer), now(4))
+    node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(4))
+    node.outgoing.clear()
+    submit(node, 1, ms=4)
+    node.finish_all(now(5))
+    assert steps.GossipHead(height=2, only=peer) in node.outgoing
+
+
+def test_after_the_last_block_of_many_the_clock_is_wanted_to_tell_the_head_again() -> None:
+    """A validator that lost the last votes must not wait for the heartbeat to hear that there was a block."""
+    node, peer = with_one_block(), b"\x0b" * 32
+    node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(3))
+    assert not node.core.pipeline
+    assert not node.core.mempool
+    assert node.core.wake_in_ms(now(3)) <= RESEND_MS
+    node.handle(steps.ClockTicked(), now(3 + RESEND_MS))
+    assert node.core.wake_in_ms(now(3 + RESEND_MS)) > RESEND_MS, "and then it is quiet"
+
+
+def test_work_that_fell_due_after_the_step_is_not_left_to_the_next_heartbeat() -> None:
+    node = started(validator=True)
+    due = node.core.heartbeat_ms
+    node.handle(steps.ClockTicked(), now(due - 1))
+    assert not node.todo, "no block is wanted yet"
+    assert node.core.wake_in_ms(now(due + 5)) == 1
 
 
 def test_a_follower_lets_go_of_what_expires() -> None:

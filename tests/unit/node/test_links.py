@@ -104,6 +104,20 @@ async def test_heights_go_on(room: Setting) -> None:
     assert await room.arrived() == [steps.PeerHead(peer=OTHER, height=7)]
 
 
+async def test_a_head_for_followers_is_not_told_to_validators(room: Setting) -> None:
+    heard: list[bytes] = []
+    room.other_peers.on_frame(Channel.GOSSIP, lambda _peer, frame: heard.append(frame))
+    room.links.tell_head(steps.GossipHead(height=3, followers=True))
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert heard == [gossip.head_frame(3)]
+    (validator,) = room.links.genesis.validators
+    room.links.genesis = evolve(room.links.genesis, validators=(evolve(validator, node_key=OTHER),))
+    room.links.tell_head(steps.GossipHead(height=4, followers=True))
+    room.links.tell_head(steps.GossipHead(height=5))
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert heard == [gossip.head_frame(3), gossip.head_frame(5)]
+
+
 async def test_a_flood_of_one_peer_waits_at_its_own_door_and_delays_nobody(room: Setting) -> None:
     for _ in range(links.FRAMES_PER_PEER_MAX + 50):
         room.links._frame_arrived(OTHER, gossip.head_frame(1))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
+import trio
 from attrs import evolve
 
 from photon_core.api.consensus import Claim
@@ -12,7 +14,7 @@ from photon_core.api.finality import block_hash
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose, from_seed
 from photon_core.node import verifier as module
-from photon_core.node.verifier import Verifier
+from photon_core.node.verifier import SLICE, Verifier
 from photon_core.testing.node import Network, transfer
 
 KEY = from_seed(b"\x31" * 32, KeyPurpose.CONSENSUS)
@@ -55,6 +57,52 @@ async def test_a_bad_claim_is_bad_each_time_and_spoils_no_other() -> None:
     ]
     for _ in range(2):
         assert await verifier.claims([bad[0], good, *bad[1:]]) == [False, True, False, False, False]
+
+
+async def test_many_are_verified_in_their_order_and_others_have_their_turns_meanwhile() -> None:
+    verifier, turns = Verifier(), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    many = [claim(bytes([number])) for number in range(5 * SLICE)]
+    many[SLICE + 4] = evolve(many[SLICE + 4], signature=bytes(64))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        answers = await verifier.claims(many)
+        nursery.cancel_scope.cancel()
+    assert [number for number, good in enumerate(answers) if not good] == [SLICE + 4]
+    assert turns >= 4
+
+
+async def test_however_many_bring_transactions_one_slice_is_verified_in_each_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verifier, verified, rounds = Verifier(), 0, [0]
+
+    def verify(claims: Sequence[Claim]) -> list[bool]:
+        nonlocal verified
+        verified += len(claims)
+        return [True] * len(claims)
+
+    async def look() -> None:
+        while True:
+            rounds.append(verified)
+            await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(module, "verify_batch", verify)
+    async with trio.open_nursery() as watching:
+        watching.start_soon(look)
+        async with trio.open_nursery() as nursery:
+            for batch in range(8):
+                some = [transfer(CHAIN, 3 * SLICE * batch + number) for number in range(3 * SLICE)]
+                nursery.start_soon(verifier.transactions, some)
+        watching.cancel_scope.cancel()
+    assert verified == 8 * 3 * SLICE
+    assert max(after - before for before, after in pairwise(rounds)) <= 2 * SLICE
 
 
 async def test_what_this_node_signed_needs_no_verification(verified: list[Claim]) -> None:

@@ -201,7 +201,7 @@ def decode(data: bytes) -> Message:
     return _remembered(data) if len(data) <= REMEMBERED_BYTES_MAX else _decode(data)
 
 
-@lru_cache(maxsize=256)  # 2 MB at most, and more than one turn of a validator's queue
+@lru_cache(maxsize=256)  # some MB at most, and more than one turn of a validator's queue
 def _remembered(data: bytes) -> Message:
     return _decode(data)
 
