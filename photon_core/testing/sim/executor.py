@@ -66,6 +66,9 @@ class CountingExecutor(Executor):
         del transaction
         return None
 
+    def forget(self, transaction: Transaction) -> None:
+        """Nothing was read of it."""
+
     def standing_of(self, sender: Address) -> Standing:
         return Standing(sequence=self._sequences.get(sender, 0), balance_uptn=_RICH_UPTN)
 
