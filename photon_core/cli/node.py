@@ -91,7 +91,8 @@ def start_command(session: Session, genesis: Path | None, passphrase_file: Path 
 def status_command(session: Session, url: str | None) -> None:
     """Show how a running node is: height, peers, whether it has caught up, the line by which peers reach it."""
     from photon_core.api.fields import to_json
-    from photon_core.cli.node_home import ask, status_facts
+    from photon_core.cli.asking import ask
+    from photon_core.cli.node_home import status_facts
 
     status = ask(session, url, lambda node: node.status())
     session.show(to_json(status), Facts(status_facts(status)))

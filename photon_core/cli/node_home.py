@@ -1,4 +1,4 @@
-"""What `photon node` and `photon validator` share: a node's folder, its process, and asking it how it is."""
+"""What `photon node` and `photon validator` share: a node's folder, its process, and what is shown of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from photon_core.api.errors import UsageError
 from photon_core.cli.frame import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from photon_core.node.client import NodeClient
+    from photon_core.chain.genesis import Genesis
     from photon_core.node.config import NodeSettings
     from photon_core.node.views import NodeStatus
 
@@ -61,14 +59,23 @@ def copy_genesis(file: Path, home: Path) -> None:
     from photon_core.node.config import GENESIS_FILE
 
     genesis, own = load_genesis(file), home / GENESIS_FILE
-    if own.exists() and chain_id(load_genesis(own)) != chain_id(genesis):
+    if own.exists() and chain_id(kept := load_genesis(own)) != chain_id(genesis):
         raise UsageError(
             code="wrong-chain",
             where=str(own),
-            what="this folder belongs to another chain",
+            what=f"this folder belongs to another chain than {file}",
+            expected=_chain(kept),
+            found=_chain(genesis),
             remedy="Name another folder with --home.",
         )
     save_genesis(genesis, own)
+
+
+def _chain(genesis: Genesis) -> str:
+    """As `photon genesis show` has it."""
+    from photon_core.chain.genesis import chain_id
+
+    return f"chain {genesis.name}, chain id {chain_id(genesis).hex()}"
 
 
 def run_from(session: Session, passphrase: str, *, validator: bool) -> None:
@@ -119,21 +126,27 @@ def require_genesis(home: Path, remedy: str) -> None:
         )
 
 
-def ask(session: Session, url: str | None, question: Callable[[NodeClient], Any]) -> Any:
-    """The answer of the node at `url`, or else of the one that runs from the home."""
-    import trio
+def require_validator(home: Path) -> None:
+    """UsageError for a folder without a consensus key. Nobody is told to create one: the chain would not know it."""
+    from photon_core.node.signer import SIGNER_FOLDER
 
-    from photon_core.node.client import NodeClient
-    from photon_core.node.config import DEFAULT_API, read_run_info
-
-    running = read_run_info(session.home)
-    target = url or (running.api if running else f"http://{DEFAULT_API}")
-
-    async def call() -> Any:
-        async with NodeClient(target) as node:
-            return await question(node)
-
-    return trio.run(call)
+    key = home / "keys" / f"{CONSENSUS_KEY}.json"
+    if key.exists():
+        return
+    if (home / SIGNER_FOLDER).exists():
+        raise UsageError(
+            code="no-consensus-key",
+            where=str(key),
+            what="the consensus key of this validator is gone",
+            remedy="Put it back from your backup. A new key is another validator, which this chain does not know.",
+        )
+    raise UsageError(
+        code="no-validator",
+        where=str(home),
+        what="this is a full node's folder, not a validator's: it has no consensus key",
+        remedy=f"Run it with `photon node start --home {home}`, or make a validator in another folder: "
+        "`photon validator init --home FOLDER`.",
+    )
 
 
 def status_facts(status: NodeStatus) -> list[tuple[str, object]]:

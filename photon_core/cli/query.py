@@ -96,7 +96,7 @@ def block_command(session: Session, height: str, node: str | None, network: Path
     """Show a block with its certificate: the newest, or that of HEIGHT."""
     if height != "latest" and not (height.isascii() and height.isdigit()):
         raise click.BadParameter(f"{height!r} is no height; write a number, or latest")
-    found: BlockDetail = _ask(session, node, network, lambda client: client.block(height), f"block {height}")
+    found: BlockDetail = _ask(session, node, network, lambda client: _block(client, height), f"block {height}")
     facts = [
         ("height", found.header.height),
         ("hash", found.block_hash.hex()),
@@ -106,6 +106,18 @@ def block_command(session: Session, height: str, node: str | None, network: Path
     ]
     table = Table(("transaction",), [(each.hex(),) for each in found.transaction_ids], "no transaction")
     _show(session, found, lambda: [Facts(facts), table])
+
+
+async def _block(client: NodeClient, height: str) -> BlockDetail:
+    """PhotonError (exit code 3) names the newest, which is what somebody who guessed wants to know."""
+    if (found := await client.block(height)) is not None:
+        return found
+    raise PhotonError(
+        code="not-found",
+        what=f"there is no block {height}",
+        found=f"the newest is {(await client.status()).height}",
+        exit_code=ExitCode.NOT_FOUND,
+    )
 
 
 @query_group.command("deployment")

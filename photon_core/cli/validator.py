@@ -168,11 +168,12 @@ def join_command(session: Session, genesis: Path, peers_file: Path | None, peers
     from photon_core.chain.genesis import chain_id, load_genesis
     from photon_core.chain.keystore import Keystore
     from photon_core.cli.cards import peers_file_of, read_peers
-    from photon_core.cli.node_home import copy_genesis
+    from photon_core.cli.node_home import copy_genesis, require_validator
     from photon_core.node import config
 
     home = session.home
     settings = config.node_settings(config.read_config(home), home)
+    require_validator(home)
     chain, keystore = load_genesis(genesis), Keystore(home / "keys")
     _require_own_keys(chain, keystore, home)
     beside = peers_file_of(genesis)
@@ -238,10 +239,11 @@ def _require_own_keys(genesis: Genesis, keystore: Keystore, home: Path) -> None:
 @pass_session
 def start_command(session: Session, passphrase_file: Path | None) -> None:
     """Run the validator in the foreground until Ctrl-C; where it answers is printed, and written to HOME/run.json."""
-    from photon_core.cli.node_home import require_genesis, run_from
+    from photon_core.cli.node_home import require_genesis, require_validator, run_from
     from photon_core.node.config import read_config
 
     read_config(session.home)  # says it when this is no validator's folder at all
+    require_validator(session.home)
     require_genesis(session.home, "Join the chain first: photon validator join GENESIS")
     run_from(session, read_passphrase(passphrase_file, of="the validator's keys"), validator=True)
 
@@ -251,7 +253,7 @@ def start_command(session: Session, passphrase_file: Path | None) -> None:
 @pass_session
 def status_command(session: Session, url: str | None) -> None:
     """Show how a running validator is: its height, who signs the certificates, what its engine says."""
-    from photon_core.cli.node_home import ask
+    from photon_core.cli.asking import ask
     from photon_core.cli.validator_status import ask_status
 
     status = ask(session, url, ask_status)

@@ -136,6 +136,10 @@ class AccountSender:
         return raw, submitted
 
 
+def _paid(receipt: Receipt) -> str:
+    return f"; its fee of {receipt.fee_uptn} uptn was paid" if receipt.fee_uptn else ""
+
+
 def _judge(submitted: Submitted) -> Sent:
     receipt = submitted.receipt
     if submitted.status == "committed" and receipt is not None and submitted.height is not None:
@@ -143,7 +147,7 @@ def _judge(submitted: Submitted) -> Sent:
             return Sent(id=submitted.id, height=submitted.height, receipt=receipt)
         raise TransactionRefused(
             code=receipt.code or receipt.outcome.name.lower(),
-            what=receipt.reason or "the transaction failed",
+            what=f"{receipt.reason or 'the transaction failed'}{_paid(receipt)}",
             where=f"transaction {submitted.id.hex()[:16]} in block {submitted.height}",
             exit_code=4,
         )

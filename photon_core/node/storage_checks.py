@@ -8,7 +8,7 @@ from photon_core.api.errors import CodecError, PhotonError
 from photon_core.api.finality import block_hash
 from photon_core.chain import blocks
 from photon_core.chain.block_log import BlockLog
-from photon_core.chain.genesis import Genesis, genesis_header
+from photon_core.chain.genesis import Genesis, chain_id, genesis_header
 from photon_core.chain.state_store import BlockResult
 from photon_core.chain.state_tree import StateTree
 from photon_core.chain.state_view import StateView
@@ -28,8 +28,8 @@ def check_chain(log: BlockLog, genesis: Genesis, folder: Path) -> None:
             code="wrong-chain",
             where=str(folder),
             what="this folder holds the blocks of another chain",
-            expected=f"a first block on genesis {expected.hex()}",
-            found=f"one on {found.hex()}",
+            expected=f"blocks of chain {genesis.name}, chain id {chain_id(genesis).hex()}",
+            found=f"a first block on the genesis block {found.hex()}, not {expected.hex()}",
             remedy="Name another folder, or start with the genesis file that this one was made with.",
         )
 

@@ -6,6 +6,8 @@ kept in the shell's history.
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from photon_core.api.errors import UsageError
+from photon_core.cli.frame.output import progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +54,7 @@ def read_passphrase(file: Path | None, *, of: str, confirm: bool = False) -> str
 def _from_file(file: Path) -> str:
     try:
         with file.open("rb") as opened:
+            _warn_of_readers(file, os.fstat(opened.fileno()).st_mode)
             raw = opened.read(PASSPHRASE_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(
@@ -72,3 +76,11 @@ def _from_file(file: Path) -> str:
             remedy="Check the path.",
         )
     return lines[0]
+
+
+def _warn_of_readers(file: Path, mode: int) -> None:
+    """No refusal, as for keys: without a key file a passphrase opens nothing, and some mounts know no permissions."""
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        progress(
+            f"Warning: {file}: others may read this passphrase (permissions {stat.S_IMODE(mode):o}); chmod 600 {file}"
+        )

@@ -29,3 +29,14 @@ def test_without_file_and_terminal_the_remedy_is_told(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(UsageError, match=r"key a is needed.*\n.*PHOTON_PASSPHRASE_FILE"):
         read_passphrase(None, of="key a")
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o644, True)])
+def test_a_file_that_others_may_read_is_taken_with_a_warning(tmp_path, capsys, mode, warned):
+    file = tmp_path / "p"
+    file.write_text("pass phrase\n")
+    file.chmod(mode)
+    assert read_passphrase(file, of="key a") == "pass phrase"
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert (f"chmod 600 {file}" in told.err) is warned

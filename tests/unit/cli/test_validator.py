@@ -179,7 +179,26 @@ def test_a_folder_stays_on_its_chain(photon, operators, genesis, tmp_path):
     other = tmp_path / "other.toml"
     cards = [part for facts in operators.values() for part in ("--validator", facts["card"])]
     photon("genesis", "create", other, "--name", "other", "--account", f"{RICH}=5", *cards)
-    assert photon("validator", "join", other, home="alice", code=2)["code"] == "wrong-chain"
+    error = photon("validator", "join", other, home="alice", code=2)
+    assert error["code"] == "wrong-chain"
+    assert error["expected"] == f"chain photon, chain id {chain_id(load_genesis(genesis)).hex()}"
+    assert error["found"] == f"chain other, chain id {chain_id(load_genesis(other)).hex()}"
+
+
+@pytest.mark.parametrize("verb", ["start", "join"])
+def test_a_full_nodes_folder_is_told_from_a_validators(photon, genesis, tmp_path, verb):
+    photon("node", "init", "--key-cost", "interactive", "--genesis", genesis, home="node")
+    error = photon("validator", verb, *([genesis] if verb == "join" else []), home="node", code=2)
+    assert (error["code"], error["where"]) == ("no-validator", str(tmp_path / "node"))
+    assert f"photon node start --home {tmp_path / 'node'}" in error["remedy"]
+    assert "key create" not in error["remedy"]
+
+
+def test_a_validator_without_its_consensus_key_is_not_told_to_make_another(photon, operators, tmp_path):
+    (tmp_path / "alice/keys/consensus.json").unlink()
+    error = photon("validator", "start", home="alice", code=2)
+    assert error["code"] == "no-consensus-key"
+    assert "backup" in error["remedy"]
 
 
 @pytest.mark.parametrize(

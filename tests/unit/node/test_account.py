@@ -141,3 +141,16 @@ async def test_refusal_costs_no_sequence(chain: SlowChain) -> None:
     with pytest.raises(TransactionRefused, match="fees"):
         await sender.send(MESSAGE)
     await together(chain, lambda: AccountSender(chain, KEY).send(MESSAGE))
+
+
+@pytest.mark.parametrize(("outcome", "fee_uptn"), [(Outcome.FAILED, 1_234), (Outcome.VOID, 0)])
+async def test_what_a_failure_has_cost_is_told(chain: SlowChain, outcome: Outcome, fee_uptn: int) -> None:
+    async def submit(transactions: Sequence[bytes], *, wait_s: float = 0.0) -> tuple[Submitted, ...]:
+        name = decode_transaction(transactions[0], chain.chain_id).id
+        receipt = Receipt(transaction_id=name, outcome=outcome, fee_uptn=fee_uptn, code="poor", reason="too poor")
+        return (Submitted(id=name, status="committed", height=1, receipt=receipt),)
+
+    chain.submit = submit  # type: ignore[method-assign]
+    with pytest.raises(TransactionRefused, match="too poor") as caught:
+        await AccountSender(chain, KEY).send(MESSAGE)
+    assert ("its fee of 1234 uptn was paid" in caught.value.what) is (outcome is Outcome.FAILED)
