@@ -25,8 +25,9 @@ RECORDS_MAX: Final = 10_000
 COMPACT_BYTES_MIN: Final = 2**20
 """Below this a file is not worth writing anew."""
 _REMEDY: Final = (
-    "Never go on with a part of it: a validator that forgets what it signed can be punished. Restore this folder from "
-    "nothing; start the validator anew with a new key, or let the operator's recovery command decide."
+    "Never go on with a part of it, and never restore it from a copy: a validator that forgets what it signed can be "
+    "punished. Run `photon validator recover` (see docs/operations.md), which sets this folder aside; or make a new "
+    "validator with a new key (`photon validator init`)."
 )
 
 

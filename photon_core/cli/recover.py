@@ -47,32 +47,35 @@ a third of the power do so, the chain can fork.
 def recover_command(session: Session, url: str | None, above: int | None, prefix: str | None) -> None:
     """Make a new store for the consensus key of a stopped validator whose store is lost, damaged or old.
 
-    Read "The signer" in docs/operations.md first. If you can, make a new validator instead.
+    Read "A signer in doubt" in docs/operations.md first. If you can, make a new validator instead.
     """
     from photon_core.chain.files import FolderLock
     from photon_core.chain.keystore import Keystore
     from photon_core.node import config
-    from photon_core.node.signer.recovery import recover_store
+    from photon_core.node.signer.recovery import recover_store, set_damaged_engine_aside
 
     home = session.home
     config.read_config(home)  # says it when this is no validator's folder
     key = Keystore(home / "keys").show(CONSENSUS_KEY).public
     lock = FolderLock(home / "chain")
     try:
+        chain = _own_chain(home)
         abstains_until = _abstains_until(home, url, above)
         _confirm(key.hex(), abstains_until, prefix)
         recovered = recover_store(home, key, abstains_until=abstains_until)
+        old_engine = set_damaged_engine_aside(home, chain)
     finally:
         lock.release()
-    _show(session, key.hex(), recovered)
+    _show(session, key.hex(), recovered, old_engine)
 
 
-def _show(session: Session, key: str, recovered: Recovered) -> None:
+def _show(session: Session, key: str, recovered: Recovered, old_engine: Path | None) -> None:
     facts = {
         "consensus_key": key,
         "signs_above": recovered.abstains_until,
         "slots_kept": recovered.slots_kept,
         "old_store": str(recovered.replaced or ""),
+        "old_engine": str(old_engine or ""),
     }
     session.show(facts, Facts([(name.replace("_", " "), str(value)) for name, value in facts.items()]))
 
@@ -81,9 +84,10 @@ def _abstains_until(home: Path, url: str | None, above: int | None) -> int:
     from photon_core.api.consensus import IN_FLIGHT_MAX
 
     if above is not None and url is None:
+        _require_certified(home, above)
         return above
     if url is not None and above is None:
-        return _height_of(home, url) + 2 * IN_FLIGHT_MAX
+        return max(_height_of(home, url), _certified_height(home)) + 2 * IN_FLIGHT_MAX
     raise UsageError(
         code="bad-option",
         where="--node, --above",
@@ -95,16 +99,47 @@ def _abstains_until(home: Path, url: str | None, above: int | None) -> int:
     )
 
 
+def _require_certified(home: Path, above: int) -> None:
+    certified = _certified_height(home)
+    if above < certified:
+        raise UsageError(
+            code="height-too-low",
+            where="--above",
+            what="this folder's own chain is certified beyond this height",
+            expected=f"{certified} or more",
+            found=str(above),
+            remedy="Name the highest height that any validator has a certificate for; nothing was changed.",
+        )
+
+
+def _certified_height(home: Path) -> int:
+    """0 before the first start. PhotonError when the blocks are damaged: then they are to be mended first."""
+    from photon_core.chain.block_log import BlockLog
+
+    folder = home / "chain" / "blocks"
+    if not folder.exists():
+        return 0
+    with BlockLog(folder) as log:
+        return log.certified_height
+
+
+def _own_chain(home: Path) -> bytes:
+    """Empty before it has joined one."""
+    from photon_core.chain.genesis import chain_id, load_genesis
+    from photon_core.node.config import GENESIS_FILE
+
+    path = home / GENESIS_FILE
+    return chain_id(load_genesis(path)) if path.exists() else b""
+
+
 def _height_of(home: Path, url: str) -> int:
     import trio
 
-    from photon_core.chain.genesis import chain_id, load_genesis
     from photon_core.cli.node_home import require_genesis
     from photon_core.node.client import NodeClient
-    from photon_core.node.config import GENESIS_FILE
 
     require_genesis(home, "Join the chain first: photon validator join GENESIS")
-    own = chain_id(load_genesis(home / GENESIS_FILE))
+    own = _own_chain(home)
 
     async def ask() -> tuple[bytes, int]:
         async with NodeClient(url) as node:

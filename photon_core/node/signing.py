@@ -34,8 +34,6 @@ class Signing:
     signer: Signer
     verifier: Verifier
     done: Callable[[steps.Input], None]
-    abstention: Abstaining | None = None
-    """Why the newest request was not answered with a signature, if that was doubt."""
     _settled: trio.Event = field(factory=trio.Event)
     _worker: Worker[_Request] = field(init=False)
 
@@ -58,10 +56,10 @@ class Signing:
 
     @property
     def state(self) -> str:
-        """For people: signing, asking, or abstaining and why."""
+        """For people: signing, asking, or silent and why."""
         if not self._settled.is_set():
             return "asking the other validators what they have seen of this key"
-        return "signing" if self.abstention is None else f"abstaining: {self.abstention.what}"
+        return self.signer.silence or "signing"
 
     async def _sign(self, batch: list[_Request]) -> None:
         requests = [_request(effect) for effect in batch]
@@ -69,7 +67,6 @@ class Signing:
         for effect, request, answer in zip(batch, requests, answers, strict=True):
             if isinstance(answer, bytes):
                 self.verifier.trust(Claim(self.signer.public, request.message, answer))
-            self.abstention = answer if isinstance(answer, Abstaining) else None
             self.done(self._result(effect, answer))
 
     def _result(self, effect: _Request, answer: Answer) -> steps.Input:

@@ -47,6 +47,22 @@ class Standing:
     abstains_until: int = fields.uint(default=0)
     doubts_until: int = fields.uint(default=0)
 
+    @property
+    def doubt(self) -> str:
+        """For people: why nothing is signed up to `abstains_until`.
+
+        An operator's recovery doubts further than it abstains; the start-up rule, exactly as far.
+        """
+        if self.doubts_until > self.abstains_until:
+            return (
+                "this signer's store was made anew by `photon validator recover`, and does not know all that was "
+                "signed before"
+            )
+        return (
+            "the other validators hold signatures of this key that its store does not know: the store was restored or "
+            "copied, its disk lost what was on it, or the key runs elsewhere too"
+        )
+
     def raised_to(self, other: Standing) -> Standing:
         """The higher of each: none is ever lowered."""
         return Standing(

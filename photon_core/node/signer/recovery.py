@@ -1,6 +1,7 @@
 """A new store for a key whose store is lost, damaged or old: for the operator's command, which names the risk.
 
-What the old store can still be read to know, the new one knows too. The old folder is set aside, never deleted.
+What the old store can still be read to know, the new one knows too. The old folder is set aside, never deleted; so is
+an engine's log that no start could read.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from attrs import evolve, frozen
 
 from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.api.errors import CodecError, PhotonError
-from photon_core.api.ids import ConsensusKey
+from photon_core.api.ids import ConsensusKey, Hash
+from photon_core.node.engine_log import EngineLog
 
 from .memory import LogMemory, SignedSlot, Standing, decode_memory
 from .store import IDENTITY_FILE, SIGNER_FOLDER, read_identity, write_store
 
+ENGINE_FOLDER = "chain/engine"
+"""Below a validator's home."""
 _NEW_FOLDER = "signer.new"
 """What a crash leaves of a recovery: of no use, and removed by the next one."""
 
@@ -52,6 +56,28 @@ def recover_store(home: Path, key: ConsensusKey, *, abstains_until: int) -> Reco
     replaced = _set_aside(folder)
     new.rename(folder)
     return Recovered(replaced=replaced, slots_kept=len(kept.slots), abstains_until=abstains_until)
+
+
+def set_damaged_engine_aside(home: Path, chain_id: Hash) -> Path | None:
+    """Where the engine's log is now, if it cannot be read: the next start begins with an empty one. After
+    `recover_store`, since only the new store's silence makes up for it; PhotonError as there.
+
+    A whole one stays. It has what the engine promised for the heights right after those that the store is silent at.
+    """
+    folder = home / ENGINE_FOLDER
+    if not folder.exists():
+        return None
+    try:
+        log = EngineLog(folder)
+        try:
+            log.read(chain_id)
+        finally:
+            log.close()
+    except PhotonError as error:
+        if error.code != "corrupt-folder":
+            raise
+        return _set_aside(folder)
+    return None
 
 
 def _readable(folder: Path, key: ConsensusKey) -> _Kept:

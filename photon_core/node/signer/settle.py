@@ -88,16 +88,15 @@ class _Settling:
         decision, signer = self._rule.decision, self._rule.signer
         if decision is None:
             return
+        is_news = decision.abstains_until > signer.abstains_until
         if decision.unknown:
-            if decision.abstains_until > signer.abstains_until:
+            if is_news:
                 _say_so(decision)
             await trio.to_thread.run_sync(self._learn, decision)
         if not signer.is_open:
             signer.open_gate()
-            if not decision.unknown and signer.abstains_until > decision.certified_height:
-                log.warning(
-                    "this validator abstains up to height %d, as it decided at an earlier start", signer.abstains_until
-                )
+            if signer.silence and not is_news:
+                log.warning("this validator follows the chain, and is %s", signer.silence)
             self._task_status.started(decision)
 
     def _learn(self, decision: Decision) -> None:

@@ -61,6 +61,7 @@ SLOTS_MAX: Final = 100_000
 FORGET_EVERY_HEIGHTS: Final = 64
 """The log may keep slots a little longer than memory does; forgetting each alone would double its writes."""
 _DIGEST_DOMAIN: Final = "photon/signed/1"
+_TOO_MANY: Final = f"{SLOTS_MAX} slots were signed without a certificate"
 
 
 class SlotTaken(PhotonError):
@@ -150,6 +151,14 @@ class Signer:
         return self._standing.doubts_until
 
     @property
+    def silence(self) -> str:
+        """For people: up to where nothing is signed, and why; empty once the chain is beyond it."""
+        standing = self._standing
+        if standing.abstains_until > max(standing.mark, self._mark_wanted):
+            return f"silent up to height {standing.abstains_until}: {standing.doubt}"
+        return f"silent until a block is certified: {_TOO_MANY}" if len(self._signed) >= SLOTS_MAX else ""
+
+    @property
     def is_open(self) -> bool:
         """Whether the start-up rule has spoken."""
         return self._gate_open
@@ -220,11 +229,11 @@ class Signer:
         if slot[0] <= standing.mark:
             return _abstaining(slot, "its height is final already", standing.mark, HeightFinal)
         if slot[0] <= standing.abstains_until:
-            return _abstaining(slot, "this signer's store is older than what it has signed", standing.abstains_until)
+            return _abstaining(slot, standing.doubt, standing.abstains_until)
         if slot[1] == ENGINE and slot[2] < floor:
             return _taken("round-closed", f"slot {slot} is of round {slot[2]}, and those below {floor} are closed")
         if len(self._signed) >= SLOTS_MAX:
-            return _abstaining(slot, f"{SLOTS_MAX} slots were signed without a certificate", 0)
+            return _abstaining(slot, _TOO_MANY, 0)
         return None
 
     # --- the bounds --------------------------------------------------------------------------------------------------

@@ -103,7 +103,9 @@ def read_identity(folder: Path) -> Identity:
         identity = Identity(key=bytes.fromhex(body["consensus_key"]), chain_id=bytes.fromhex(body["chain_id"]))
         if len(identity.key) != 32 or len(identity.chain_id) not in {0, 32}:
             raise ValueError("a key and a chain id have 32 bytes")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise damaged(folder, f"{IDENTITY_FILE} cannot be read: no field {error}") from None
+    except (OSError, ValueError, TypeError) as error:
         raise damaged(folder, f"{IDENTITY_FILE} cannot be read: {error}") from None
     return identity
 

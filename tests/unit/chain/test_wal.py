@@ -91,6 +91,7 @@ def test_damage_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path.write_bytes(whole[:70] + b"?" + whole[71:])
     with pytest.raises(PhotonError, match="damaged") as caught:
         WriteAheadLog(tmp_path)
+    assert "photon validator recover" in caught.value.remedy
     assert "new key" in caught.value.remedy
 
 

@@ -1,11 +1,15 @@
 """`photon validator recover`: nothing happens before the operator has said which key, and from where on."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
 
+from photon_core.chain.block_log import BlockLog
+from photon_core.chain.wal import WriteAheadLog
 from photon_core.cli import main
+from photon_core.cli.recover import recover_command
 
 
 @pytest.fixture
@@ -37,6 +41,7 @@ def test_a_stopped_validator_gets_a_new_store(photon, key, tmp_path):
         "signs_above": 41,
         "slots_kept": 0,
         "old_store": str(tmp_path / "home/signer.replaced-1"),
+        "old_engine": "",
     }
     assert json.loads((tmp_path / "home/signer/identity.json").read_text())["consensus_key"] == key
 
@@ -60,3 +65,31 @@ def test_it_must_be_said_from_which_height_on(photon, key, options):
 
 def test_a_folder_without_a_validator_is_none(photon):
     assert photon("validator", "recover", "--above", 1, "--i-know-the-risk", "00000000", code=2)["code"] == "no-config"
+
+
+def test_not_below_what_the_folder_s_own_chain_has_certified(photon, key, tmp_path):
+    with BlockLog(tmp_path / "home/chain/blocks") as log:
+        for height in (290, 291, 292):
+            log.append(height, b"block", b"certificate" if height < 292 else None)
+    error = photon("validator", "recover", "--above", 290, "--i-know-the-risk", key, code=2)
+    assert (error["code"], error["where"]) == ("height-too-low", "--above")
+    assert "291" in error["expected"]
+    assert "290" in error["found"]
+    assert error["remedy"]
+    assert not (tmp_path / "home/signer.replaced-1").exists()
+    assert photon("validator", "recover", "--above", 291, "--i-know-the-risk", key)["signs_above"] == 291
+
+
+def test_a_damaged_log_of_the_engine_is_set_aside_too(photon, key, tmp_path):
+    engine = tmp_path / "home/chain/engine"
+    log = WriteAheadLog(engine)
+    log.append([b"no engine's entry"], height=1)
+    log.close()
+    facts = photon("validator", "recover", "--above", 41, "--i-know-the-risk", key)
+    assert facts["old_engine"] == f"{engine}.replaced-1"
+    assert not engine.exists()
+
+
+def test_the_help_names_a_heading_that_is_there(pytestconfig):
+    (heading,) = re.findall(r'"(.+?)" in docs/operations.md', recover_command.help)
+    assert f"\n## {heading}\n" in (pytestconfig.rootpath / "docs/operations.md").read_text()

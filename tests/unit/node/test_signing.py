@@ -103,9 +103,25 @@ async def test_in_doubt_the_signer_abstains_and_says_why() -> None:
         assert isinstance(first, steps.SigningRefused)
         assert first.abstains
         assert isinstance(second, steps.SlotRefused)
-        assert "up to height 5" in made.signing.state
         made.signing.begin(statement(6))
         assert isinstance((await made.answers(3))[2], steps.StatementSigned)
+
+
+async def test_it_says_that_it_is_silent_before_anything_was_refused_and_until_the_height_is_final() -> None:
+    async with desk() as made:
+        made.signer.learn({}, abstains_until=5, round_floor=0)
+        for final in (0, 4):
+            made.signer.raise_mark(final)
+            assert made.signing.state.startswith("silent up to height 5: the other validators hold signatures")
+        made.signer.raise_mark(5)
+        assert made.signing.state == "signing"
+
+
+async def test_a_height_that_is_final_already_is_no_silence() -> None:
+    async with desk() as made:
+        made.signer.raise_mark(3)
+        made.signing.begin(vote(3))
+        assert isinstance((await made.answers(1))[0], steps.SlotRefused)
         assert made.signing.state == "signing"
 
 

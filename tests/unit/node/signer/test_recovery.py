@@ -9,8 +9,10 @@ import pytest
 
 from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.api.errors import PhotonError
+from photon_core.node.engine_log import EngineLog
 from photon_core.node.signer import Abstaining, Signer, SlotTaken, make_signer_store
-from photon_core.node.signer.recovery import recover_store
+from photon_core.node.signer.recovery import recover_store, set_damaged_engine_aside
+from photon_core.node.steps import PersistRecords
 
 
 @pytest.fixture
@@ -108,3 +110,50 @@ def test_far_beyond_the_decision_an_unknown_signature_is_news(committee: Any, tm
         rule.answered(committee.key(n), committee.answer(committee.certificate(60), messages=[message]))
     assert rule.decision.abstains_until == 68
     signer.close()
+
+
+def test_the_silence_tells_a_recovered_store_from_one_found_old(committee: Any, tmp_path: Path, key: Any) -> None:
+    recover_store(tmp_path, key.public, abstains_until=20)
+    signer = Signer.open(key, tmp_path / "signer", committee.chain_id)
+    assert signer.silence.startswith("silent up to height 20: this signer's store was made anew")
+    signer.learn({}, abstains_until=100)
+    assert signer.silence.startswith("silent up to height 100: the other validators hold signatures")
+    signer.raise_mark(100)
+    assert signer.silence == ""
+    signer.close()
+
+
+def engine_of(home: Path) -> Path:
+    folder = home / "chain/engine"
+    log = EngineLog(folder)
+    for height, record in ((1, b"a" * 50), (2, b"b")):
+        log.persist([PersistRecords(token=height, height=height, records=(record,), blocks=())])
+    log.close()
+    return folder
+
+
+def test_an_engine_s_log_that_no_start_can_read_is_set_aside(committee: Any, tmp_path: Path) -> None:
+    folder = engine_of(tmp_path)
+    raw = bytearray((folder / "wal.log").read_bytes())
+    raw[70] ^= 0xFF
+    (folder / "wal.log").write_bytes(raw)
+    aside = set_damaged_engine_aside(tmp_path, committee.chain_id)
+    assert aside == tmp_path / "chain/engine.replaced-1"
+    assert (aside / "wal.log").read_bytes() == raw
+    log = EngineLog(folder)
+    assert log.read(committee.chain_id) == ((), ())
+    log.close()
+
+
+def test_a_whole_log_of_the_engine_stays(committee: Any, tmp_path: Path) -> None:
+    """Without it the engine would forget what it has promised for the heights right after `--above`."""
+    folder = engine_of(tmp_path)
+    assert set_damaged_engine_aside(tmp_path, committee.chain_id) is None
+    log = EngineLog(folder)
+    assert log.read(committee.chain_id)[0] == (b"a" * 50, b"b")
+    log.close()
+
+
+def test_without_an_engine_s_log_nothing_is_made(committee: Any, tmp_path: Path) -> None:
+    assert set_damaged_engine_aside(tmp_path, committee.chain_id) is None
+    assert not (tmp_path / "chain").exists()

@@ -88,6 +88,22 @@ async def test_an_old_store_is_said_loudly_and_persisted_before_the_gate_opens(
         assert (again.abstains_until, again.round_floor) == (12, 1)
 
 
+@pytest.mark.parametrize(("shows_unknown", "abstains_until"), [(False, 12), (True, 12), (False, 0)])
+async def test_a_start_that_will_be_silent_says_so_once(
+    committee: Any, caplog: pytest.LogCaptureFixture, shows_unknown: bool, abstains_until: int
+) -> None:
+    async with Two(committee).running() as two:
+        two.signer.learn({}, abstains_until=abstains_until)
+        message = committee.message(committee.vote((5, 1, 1)))
+        if shows_unknown:
+            two.seen.note(message, committee.inspect(message))
+        serve_seen(two.other, two.seen, lambda: committee.certificate(4, by=(0, 1)))
+        with caplog.at_level(logging.WARNING):
+            await two.settle()
+        said = [record.message for record in caplog.records if "silent up to height 12" in record.message]
+        assert len(said) == (1 if abstains_until else 0)
+
+
 async def test_alone_the_gate_opens_at_once(committee_of: Any) -> None:
     committee = committee_of((1,))
     signer = Signer(committee.keys[0], CrashingMemory())

@@ -89,7 +89,7 @@ def test_what_others_have_seen_and_the_store_does_not_know_makes_it_abstain(
     signer = settled(rule)
     assert signer.abstains_until == 20 + 2 * 4
     for height in (22, 28):
-        with pytest.raises(Abstaining, match="older than what it has signed"):
+        with pytest.raises(Abstaining, match="the other validators hold signatures"):
             signer.sign_statement(committee.statement(height))
     with pytest.raises(SlotTaken):
         signer.sign((21, 2, 1), b"against what it is known now to have signed")

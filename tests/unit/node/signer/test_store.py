@@ -117,6 +117,12 @@ def test_a_damaged_identity_is_refused(folder: Path, identity: str) -> None:
     assert refusal(folder).code == "signer-store-damaged"
 
 
+def test_a_field_that_is_missing_is_named(folder: Path) -> None:
+    started_once(folder)
+    (folder / "identity.json").write_text("{}")
+    assert "no field 'format'" in refusal(folder).what
+
+
 def test_a_store_whose_log_was_lost_is_refused(folder: Path) -> None:
     """It would else begin anew, and sign again whatever it was asked."""
     started_once(folder)
