@@ -75,12 +75,15 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _role(home: Path) -> str:
-    return "validator" if (home / "keys" / f"{CONSENSUS_KEY}.json").exists() else "node"
+def _role(home: Path) -> tuple[str, str]:
+    """What this folder is of, and the command that runs it."""
+    if (home / "keys" / f"{CONSENSUS_KEY}.json").exists():
+        return "validator", f"photon validator start --home {home}"
+    return "node", f"photon node start --home {home}"
 
 
 def _not_running(home: Path, target: str, found: str = "") -> PhotonError:
-    role = _role(home)
+    role, start = _role(home)
     return PhotonError(
         code="not-running",
         where=str(home),
@@ -88,13 +91,13 @@ def _not_running(home: Path, target: str, found: str = "") -> PhotonError:
         expected=f"an answer at {target}" if target else "",
         found=found,
         exit_code=ExitCode.UNREACHABLE,
-        remedy=f"Start it with `photon {role} start --home {home}`, or ask another with --node URL.",
+        remedy=f"Start it with `{start}`, or ask another with --node URL.",
     )
 
 
 def _silent(home: Path, pid: int, error: PhotonError) -> PhotonError:
     """Its process lives: stopped, overloaded, or the number is by now that of another program."""
-    role = _role(home)
+    role, start = _role(home)
     return PhotonError(
         code="no-answer",
         where=str(home),
@@ -102,5 +105,5 @@ def _silent(home: Path, pid: int, error: PhotonError) -> PhotonError:
         found=error.found,
         exit_code=ExitCode.UNREACHABLE,
         remedy=f"Look at it with `ps -p {pid}`. State T is a stopped process: `kill -CONT {pid}`. If it is another "
-        f"program, this one was killed: `photon {role} start --home {home}`.",
+        f"program, this one was killed: `{start}`.",
     )

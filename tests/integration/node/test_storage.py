@@ -47,7 +47,6 @@ def published(storage: Storage, source: SimulatedNode, height: int) -> steps.Pub
         market_ms=executed.market_ms,
         begin_events=executed.begin_events,
         receipts=executed.receipts,
-        changes=executed.changes,
     )
 
 
