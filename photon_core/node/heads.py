@@ -34,17 +34,15 @@ class Heads:
 
     def moved(self, height: int, linked: Mapping[NodeKey, ConsensusKey]) -> tuple[GossipHead, ...]:
         """The head is at `height` now."""
-        return self._tell(height, linked, height - BEHIND_BLOCKS)
+        behind = max(0, height - BEHIND_BLOCKS)
+        to = [peer for peer, validator in sorted(linked.items()) if self._stated.get(validator, 0) <= behind]
+        return tuple(GossipHead(height=height, only=peer) for peer in to)
 
     def again(self, height: int, linked: Mapping[NodeKey, ConsensusKey]) -> tuple[GossipHead, ...]:
-        """To all that were not heard to be further."""
+        """To all: who was heard to have executed more may lack this certificate, and gets no further without it."""
         self._told_again = height
-        return self._tell(height, linked, height)
+        return tuple(GossipHead(height=height, only=peer) for peer in sorted(linked))
 
     def is_news(self, height: int) -> bool:
         """Whether `again` is to be called some time, though nothing else happens."""
         return height > self._told_again
-
-    def _tell(self, height: int, linked: Mapping[NodeKey, ConsensusKey], behind: int) -> tuple[GossipHead, ...]:
-        to = [peer for peer, validator in sorted(linked.items()) if self._stated.get(validator, 0) <= max(0, behind)]
-        return tuple(GossipHead(height=height, only=peer) for peer in to)

@@ -195,6 +195,22 @@ def test_after_the_last_block_of_many_the_clock_is_wanted_to_tell_the_head_again
     assert node.core.wake_in_ms(now(3 + RESEND_MS)) > RESEND_MS, "and then it is quiet"
 
 
+def test_a_validator_that_executed_more_may_lack_the_certificate_and_is_told_again_too() -> None:
+    """Seed 1542 of seven validators: two had executed a block past the head that the others had certified, and never
+    heard of that certificate.
+    """
+    node, peer = with_one_block(), b"\x0b" * 32
+    node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(3))
+    head = node.core.pipeline.head
+    assert head.certificate is not None
+    ahead = evolve(head.certificate.statement, height=head.height + 1)
+    signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
+    node.handle(steps.StatementArrived(statement=ahead, signature=signature), now(4))
+    node.outgoing.clear()
+    node.handle(steps.ClockTicked(), now(3 + RESEND_MS))
+    assert steps.GossipHead(height=1, only=peer) in node.outgoing
+
+
 def test_work_that_fell_due_after_the_step_is_not_left_to_the_next_heartbeat() -> None:
     node = started(validator=True)
     due = node.core.heartbeat_ms
