@@ -21,6 +21,7 @@ STOP_S = 10.0
 def passphrase(tmp_path: Path) -> Path:
     file = tmp_path / "passphrase"
     file.write_text("correct horse\n")
+    file.chmod(0o600)
     return file
 
 

@@ -75,7 +75,7 @@ async def test_many_are_verified_in_their_order_and_others_have_their_turns_mean
         answers = await verifier.claims(many)
         nursery.cancel_scope.cancel()
     assert [number for number, good in enumerate(answers) if not good] == [SLICE + 4]
-    assert turns >= 4
+    assert turns >= 3, "one for each rest; who is first in a round is nobody's business"
 
 
 async def test_however_many_bring_transactions_one_slice_is_verified_in_each_round(
