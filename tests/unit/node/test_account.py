@@ -150,7 +150,7 @@ async def test_what_a_failure_has_cost_is_told(chain: SlowChain, outcome: Outcom
         receipt = Receipt(transaction_id=name, outcome=outcome, fee_uptn=fee_uptn, code="poor", reason="too poor")
         return (Submitted(id=name, status="committed", height=1, receipt=receipt),)
 
-    chain.submit = submit  # type: ignore[method-assign]
+    chain.submit = submit  # type: ignore[method-assign]  # this one call is answered otherwise
     with pytest.raises(TransactionRefused, match="too poor") as caught:
         await AccountSender(chain, KEY).send(MESSAGE)
     assert ("its fee of 1234 uptn was paid" in caught.value.what) is (outcome is Outcome.FAILED)

@@ -44,6 +44,15 @@ def with_one_block() -> SimulatedNode:
     return node
 
 
+def hear_of(node: SimulatedNode, peer: bytes, height: int) -> None:
+    """A statement of the validator behind `peer`, for a block at this height."""
+    certificate = node.core.pipeline.head.certificate
+    assert certificate is not None
+    statement = evolve(certificate.statement, height=height)
+    signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
+    node.handle(steps.StatementArrived(statement=statement, signature=signature), now(4))
+
+
 def kinds(effects: list[steps.Effect]) -> list[str]:
     return [type(effect).__name__ for effect in effects]
 
@@ -153,12 +162,8 @@ def test_only_validators_that_do_not_keep_up_are_told_of_each_block() -> None:
     node.outgoing.clear()
     last = BEHIND_BLOCKS + 3
     for height in range(2, last + 1):
-        head = node.core.pipeline.head
-        assert head.certificate is not None
-        statement = evolve(head.certificate.statement, height=height)
         for peer in (ahead, behind) if height == 2 else (ahead,):
-            signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
-            node.handle(steps.StatementArrived(statement=statement, signature=signature), now(4))
+            hear_of(node, peer, height)
         submit(node, height - 1, ms=4)
         node.finish_all(now(5))
     heads = [effect for effect in node.outgoing if isinstance(effect, steps.GossipHead)]
@@ -171,11 +176,7 @@ def test_only_validators_that_do_not_keep_up_are_told_of_each_block() -> None:
 def test_who_appears_anew_is_told_of_each_block_until_it_is_heard() -> None:
     node, peer = with_one_block(), b"\x0b" * 32
     node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(3))
-    head = node.core.pipeline.head
-    assert head.certificate is not None
-    ahead = evolve(head.certificate.statement, height=head.height + 9)
-    signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
-    node.handle(steps.StatementArrived(statement=ahead, signature=signature), now(4))
+    hear_of(node, peer, height=10)
     node.handle(steps.PeerVanished(peer=peer), now(4))
     node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(4))
     node.outgoing.clear()
@@ -201,11 +202,7 @@ def test_a_validator_that_executed_more_may_lack_the_certificate_and_is_told_aga
     """
     node, peer = with_one_block(), b"\x0b" * 32
     node.handle(steps.PeerAppeared(peer=peer, validator=peer[::-1]), now(3))
-    head = node.core.pipeline.head
-    assert head.certificate is not None
-    ahead = evolve(head.certificate.statement, height=head.height + 1)
-    signature = StatementSignature(validator=peer[::-1], signature=bytes(64))
-    node.handle(steps.StatementArrived(statement=ahead, signature=signature), now(4))
+    hear_of(node, peer, height=2)
     node.outgoing.clear()
     node.handle(steps.ClockTicked(), now(3 + RESEND_MS))
     assert steps.GossipHead(height=1, only=peer) in node.outgoing
