@@ -68,6 +68,11 @@ class WriteAheadLog:
         """Bytes of the file."""
         return self._file.size
 
+    @property
+    def is_new(self) -> bool:
+        """Nothing was ever appended: one that was written to, and forgot everything, still says what it forgot."""
+        return not len(self._file)
+
     def append(self, records: Sequence[bytes], *, height: int = 0) -> None:
         """All of them, or after a crash none, are on disk when this returns."""
         self._file.append(height, encode_record(_Entry(below=self._below, records=tuple(records))))

@@ -52,7 +52,7 @@ def recover_command(session: Session, url: str | None, above: int | None, prefix
     from photon_core.chain.files import FolderLock
     from photon_core.chain.keystore import Keystore
     from photon_core.node import config
-    from photon_core.node.signer.recovery import recover_store, set_damaged_engine_aside
+    from photon_core.node.signer.recovery import recover_store, renew_engine_log
 
     home = session.home
     config.read_config(home)  # says it when this is no validator's folder
@@ -63,7 +63,7 @@ def recover_command(session: Session, url: str | None, above: int | None, prefix
         abstains_until = _abstains_until(home, url, above)
         _confirm(key.hex(), abstains_until, prefix)
         recovered = recover_store(home, key, abstains_until=abstains_until)
-        old_engine = set_damaged_engine_aside(home, chain)
+        old_engine = renew_engine_log(home, chain)
     finally:
         lock.release()
     _show(session, key.hex(), recovered, old_engine)

@@ -24,7 +24,8 @@ from .core import NodeCore
 from .driver import Driver
 from .feed import Feed
 from .observers import Observers
-from .signer import Signer
+from .signer import SIGNER_FOLDER, Signer
+from .signer.store import RECOVER, has_joined
 from .storage import Storage
 
 
@@ -59,6 +60,29 @@ def open_storage(setup: NodeSetup) -> Storage:
         partial(_market, setup.plugins),
         votes=setup.consensus_key is not None,
     )
+
+
+def open_signer(setup: NodeSetup, storage: Storage) -> Signer | None:
+    """Blocking. None for a full node. PhotonError when the signer's store or the engine's log is not what it must be.
+
+    The two belong together: what the key signed is in the one, what the engine promised by it in the other. An engine
+    that begins anew beside a store that does not would deny its promises, so its log may be empty at the first start
+    only, and is not empty from then on.
+    """
+    if setup.consensus_key is None or storage.engine_log is None:
+        return None
+    folder = setup.home / SIGNER_FOLDER
+    if not storage.engine_log.is_begun:
+        if has_joined(folder):
+            raise PhotonError(
+                code="engine-log-missing",
+                what="the signer's store has been in use and the consensus engine's log beside it is empty: what this "
+                "validator has promised the others is not known",
+                where=str(storage.engine_log.folder),
+                remedy=f"Put back nothing; {RECOVER}.",
+            )
+        storage.engine_log.begin()
+    return Signer.open(setup.consensus_key, folder, chain_id(setup.genesis))
 
 
 def _market(plugins: PluginManager, rule: Rule) -> Market:

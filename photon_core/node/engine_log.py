@@ -47,12 +47,21 @@ class EngineLog:
     """Opens or makes the log in `folder`, for this process alone."""
 
     def __init__(self, folder: Path, *, compact_bytes_min: int = COMPACT_BYTES_MIN) -> None:
-        self._folder = folder
+        self.folder = folder
         self._log = WriteAheadLog(folder, compact_bytes_min=compact_bytes_min)
         self.note = self._log.note
 
     def close(self) -> None:
         self._log.close()
+
+    @property
+    def is_begun(self) -> bool:
+        """False for a log that was made just now: the engine is a new one, or its log was lost."""
+        return not self._log.is_new
+
+    def begin(self) -> None:
+        """On disk when this returns: from here on an empty log is a lost one."""
+        self._log.append([])
 
     def persist(self, asked: Sequence[PersistRecords]) -> None:
         """On disk when this returns, each of them whole, in order."""
@@ -95,7 +104,7 @@ class EngineLog:
             raise PhotonError(
                 code="corrupt-folder",
                 what=f"this is no consensus engine's log of this chain: {error}",
-                where=str(self._folder),
+                where=str(self.folder),
                 remedy="Never go on with a part of it; make a new validator with a new key.",
             ) from None
         return tuple(records), tuple(found.values())

@@ -19,19 +19,17 @@ import photon_core
 from photon_core.api.fields import to_json
 from photon_core.api.ids import Hash
 from photon_core.api.transport import Transport
-from photon_core.chain.genesis import chain_id
 from photon_core.exchange.events import Receipt
 from photon_core.exchange.listings import Listings
 from photon_core.exchange.state import Ledger
 
-from .assembly import NodeSetup, make_driver, make_transport, open_storage, require_rules
+from .assembly import NodeSetup, make_driver, make_transport, open_signer, open_storage, require_rules
 from .config import RunInfo, clear_run_info, write_run_info
 from .driver import Driver
 from .feed import Feed
 from .http.app import make_app
 from .http.server import serve_api
 from .reach import admit, configured_peers, keep_linked, listen
-from .signer import SIGNER_FOLDER, Signer
 from .signer.settle import settle_signer
 from .signer.startup import StartupRule
 from .storage import Storage
@@ -129,8 +127,7 @@ async def run_node(setup: NodeSetup, task_status: trio.TaskStatus[RunInfo] = tri
     try:
         for note in storage.notes:
             log.warning("%s", note)
-        if setup.consensus_key is not None:
-            signer = Signer.open(setup.consensus_key, setup.home / SIGNER_FOLDER, chain_id(setup.genesis))
+        signer = await trio.to_thread.run_sync(open_signer, setup, storage)
         transport = make_transport(setup)
         driver = make_driver(setup, storage, transport, signer)
         await _run(RunningNode(setup, driver, storage, driver.feed), transport, task_status)

@@ -1,7 +1,7 @@
 """A new store for a key whose store is lost, damaged or old: for the operator's command, which names the risk.
 
 What the old store can still be read to know, the new one knows too. The old folder is set aside, never deleted; so is
-an engine's log that no start could read.
+an engine's log that no start could read. A lost one is begun anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from photon_core.api.ids import ConsensusKey, Hash
 from photon_core.node.engine_log import EngineLog
 
 from .memory import LogMemory, SignedSlot, Standing, decode_memory
-from .store import IDENTITY_FILE, SIGNER_FOLDER, read_identity, write_store
+from .store import IDENTITY_FILE, SIGNER_FOLDER, has_joined, read_identity, write_store
 
 ENGINE_FOLDER = "chain/engine"
 """Below a validator's home."""
@@ -58,15 +58,25 @@ def recover_store(home: Path, key: ConsensusKey, *, abstains_until: int) -> Reco
     return Recovered(replaced=replaced, slots_kept=len(kept.slots), abstains_until=abstains_until)
 
 
-def set_damaged_engine_aside(home: Path, chain_id: Hash) -> Path | None:
-    """Where the engine's log is now, if it cannot be read: the next start begins with an empty one. After
-    `recover_store`, since only the new store's silence makes up for it; PhotonError as there.
+def renew_engine_log(home: Path, chain_id: Hash) -> Path | None:
+    """Where the engine's log is now, if it cannot be read; the next start begins with an empty one, as it does where
+    there is none. After `recover_store`, since only the new store's silence makes up for it; PhotonError as there.
 
     A whole one stays. It has what the engine promised for the heights right after those that the store is silent at.
     """
     folder = home / ENGINE_FOLDER
-    if not folder.exists():
-        return None
+    aside = _set_aside(folder) if folder.exists() and not _can_be_read(folder, chain_id) else None
+    if has_joined(home / SIGNER_FOLDER):  # else its first start begins it
+        log = EngineLog(folder)
+        try:
+            if not log.is_begun:
+                log.begin()
+        finally:
+            log.close()
+    return aside
+
+
+def _can_be_read(folder: Path, chain_id: Hash) -> bool:
     try:
         log = EngineLog(folder)
         try:
@@ -76,8 +86,8 @@ def set_damaged_engine_aside(home: Path, chain_id: Hash) -> Path | None:
     except PhotonError as error:
         if error.code != "corrupt-folder":
             raise
-        return _set_aside(folder)
-    return None
+        return False
+    return True
 
 
 def _readable(folder: Path, key: ConsensusKey) -> _Kept:

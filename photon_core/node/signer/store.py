@@ -29,7 +29,7 @@ SIGNER_FOLDER: Final = "signer"
 IDENTITY_FILE: Final = "identity.json"
 FORMAT: Final = 1
 IDENTITY_BYTES_MAX: Final = 4_096
-_RECOVER: Final = (
+RECOVER: Final = (
     "never copy or restore a signer's folder. Make a new validator with a new key (`photon validator init`), or read "
     "docs/operations.md and let `photon validator recover` make a new store for this key"
 )
@@ -76,7 +76,7 @@ def open_signer_store(folder: Path, key: SigningKey, chain_id: Hash) -> LogMemor
             what="the consensus key has no store beside it: what it has signed is not known",
             where=str(folder),
             expected=IDENTITY_FILE,
-            remedy=f"Put back nothing; {_RECOVER}.",
+            remedy=f"Put back nothing; {RECOVER}.",
         )
     memory = _open_log(folder)
     try:
@@ -90,6 +90,11 @@ def open_signer_store(folder: Path, key: SigningKey, chain_id: Hash) -> LogMemor
         memory.close()
         raise
     return memory
+
+
+def has_joined(folder: Path) -> bool:
+    """Whether it was opened for a chain before, so that its key may have signed. False where there is no store."""
+    return (folder / IDENTITY_FILE).exists() and bool(read_identity(folder).chain_id)
 
 
 def read_identity(folder: Path) -> Identity:
@@ -115,7 +120,7 @@ def damaged(folder: Path, why: str) -> PhotonError:
         code="signer-store-damaged",
         what=f"this signer's store is damaged: {why}",
         where=str(folder),
-        remedy=f"Never go on with a part of it; {_RECOVER}.",
+        remedy=f"Never go on with a part of it; {RECOVER}.",
     )
 
 
@@ -136,7 +141,7 @@ def _check(identity: Identity, folder: Path, key: SigningKey, chain_id: Hash) ->
             where=str(folder),
             expected=f"the store of {key.public.hex()}",
             found=f"that of {identity.key.hex()}",
-            remedy=f"Put the key beside its own store; {_RECOVER}.",
+            remedy=f"Put the key beside its own store; {RECOVER}.",
         )
     if identity.chain_id not in {b"", chain_id}:
         raise PhotonError(

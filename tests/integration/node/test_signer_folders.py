@@ -15,6 +15,7 @@ from payer import Payer
 
 from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.node.signer import SIGNER_FOLDER
+from photon_core.node.signer.recovery import ENGINE_FOLDER
 
 BATCH = 5
 SOON_S = 20.0
@@ -104,6 +105,7 @@ async def test_a_store_that_is_missing_or_another_s_is_refused_with_the_reason(
     victim.stop()
     store, kept = victim.home / SIGNER_FOLDER, tmp_path / "kept"
     store.rename(kept)
+    shutil.copytree(kept, tmp_path / "whole")
 
     error = await victim.refused()
     assert error["code"] == "signer-store-missing"
@@ -121,6 +123,22 @@ async def test_a_store_that_is_missing_or_another_s_is_refused_with_the_reason(
     kept.rename(store)
     error = await victim.refused()
     assert error["code"] == "signer-store-damaged"
+
+    shutil.rmtree(store)
+    shutil.copytree(tmp_path / "whole", store)
+    engine = victim.home / ENGINE_FOLDER
+    engine.rename(tmp_path / "engine")
+    for lost in ("missing", "empty"):
+        if lost == "empty":
+            (engine / "wal.log").write_bytes(b"")
+        error = await victim.refused()
+        assert error["code"] == "engine-log-missing", lost
+        assert str(engine) in error["where"]
+        assert "photon validator recover" in error["remedy"]
+    shutil.rmtree(engine)
+    (tmp_path / "engine").rename(engine)
+    await victim.start(warm=True)  # the control: both whole
+    await cluster.caught_up(victim, SOON_S)
 
     await payer.pay()  # the others did not mind
     await cluster.all_agree()

@@ -11,7 +11,7 @@ from photon_core.api.consensus import IN_FLIGHT_MAX
 from photon_core.api.errors import PhotonError
 from photon_core.node.engine_log import EngineLog
 from photon_core.node.signer import Abstaining, Signer, SlotTaken, make_signer_store
-from photon_core.node.signer.recovery import recover_store, set_damaged_engine_aside
+from photon_core.node.signer.recovery import recover_store, renew_engine_log
 from photon_core.node.steps import PersistRecords
 
 
@@ -137,7 +137,7 @@ def test_an_engine_s_log_that_no_start_can_read_is_set_aside(committee: Any, tmp
     raw = bytearray((folder / "wal.log").read_bytes())
     raw[70] ^= 0xFF
     (folder / "wal.log").write_bytes(raw)
-    aside = set_damaged_engine_aside(tmp_path, committee.chain_id)
+    aside = renew_engine_log(tmp_path, committee.chain_id)
     assert aside == tmp_path / "chain/engine.replaced-1"
     assert (aside / "wal.log").read_bytes() == raw
     log = EngineLog(folder)
@@ -148,12 +148,24 @@ def test_an_engine_s_log_that_no_start_can_read_is_set_aside(committee: Any, tmp
 def test_a_whole_log_of_the_engine_stays(committee: Any, tmp_path: Path) -> None:
     """Without it the engine would forget what it has promised for the heights right after `--above`."""
     folder = engine_of(tmp_path)
-    assert set_damaged_engine_aside(tmp_path, committee.chain_id) is None
+    assert renew_engine_log(tmp_path, committee.chain_id) is None
     log = EngineLog(folder)
     assert log.read(committee.chain_id)[0] == (b"a" * 50, b"b")
     log.close()
 
 
-def test_without_an_engine_s_log_nothing_is_made(committee: Any, tmp_path: Path) -> None:
-    assert set_damaged_engine_aside(tmp_path, committee.chain_id) is None
+def test_a_lost_log_of_a_validator_that_signed_is_begun_anew(committee: Any, tmp_path: Path, key: Any) -> None:
+    """Else its next start would be refused again: an empty log beside a store in use is a lost one."""
+    make_signer_store(tmp_path / "signer", key)
+    started(tmp_path, key, committee.chain_id).close()
+    recover_store(tmp_path, key.public, abstains_until=7)
+    assert renew_engine_log(tmp_path, committee.chain_id) is None
+    log = EngineLog(tmp_path / "chain/engine")
+    assert log.is_begun
+    assert log.read(committee.chain_id) == ((), ())
+    log.close()
+
+
+def test_before_the_first_start_no_engine_s_log_is_made(committee: Any, tmp_path: Path) -> None:
+    assert renew_engine_log(tmp_path, committee.chain_id) is None
     assert not (tmp_path / "chain").exists()
