@@ -147,9 +147,17 @@ class Namespace(Protocol):
         """A connected TCP socket to something that listens inside. OSError as `connect(2)` would."""
         ...
 
-    async def redirect(self, port: int) -> bool:
-        """Send every TCP connection that is made inside, and that no listener inside takes, to 127.255.255.254:`port`,
-        its original destination kept for SO_ORIGINAL_DST. False where the kernel or its tools cannot.
+    async def redirect(self, port: int, targets: tuple[tuple[str, int], ...]) -> bool:
+        """From now on, instead of what was asked before: TCP connections that are made inside to one of `targets`
+        arrive at 127.255.255.254:`port`, their destination kept for SO_ORIGINAL_DST, and those to any other address
+        outside of the workload's own (127.0.0.0/8 without 127.64.0.0/10) are refused. False where the kernel or its
+        tools cannot; then nothing has changed. `photon_core.api.sandbox_net` has the means.
+        """
+        ...
+
+    async def refusals(self) -> socket.socket | None:
+        """A non-blocking socket that receives a packet (`sandbox_net.refused_target`) for each TCP connection that the
+        kernel refused inside; the caller's to close. None where that cannot be seen.
         """
         ...
 

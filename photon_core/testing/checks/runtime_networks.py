@@ -14,11 +14,11 @@ import trio
 
 from photon_core.api.ids import InstanceId
 from photon_core.api.runtime import InstanceState, Namespace, Runtime
+from photon_core.api.sandbox_net import GATHER, refused_target
 from photon_core.testing.checks.runtime_kit import (
     FOREVER,
     RuntimeKit,
     desired,
-    echo_forever,
     instance,
     networks,
     observed,
@@ -123,25 +123,47 @@ async def unknown_sandbox_has_no_network(kit: RuntimeKit) -> None:
     raise AssertionError("a namespace of an instance that is not there")
 
 
-async def refused_targets_are_reported_where_the_kernel_can(kit: RuntimeKit) -> None:
-    """With redirect: the target of every attempt is known, granted listeners and the workload's own are untouched."""
-    spec = kit.spec("web", echo_forever("up"))
+async def redirect_takes_what_is_granted_and_refuses_the_rest(kit: RuntimeKit) -> None:
+    """Where the kernel can. What is taken back is refused again, and the workload's own network is left alone."""
+    spec = kit.spec("web", kit.serve(PORT))
     async with kit.leased(spec) as runtime, removing(runtime, spec.id.lease):
         namespace = await networks(runtime).namespace(spec.id)
-        with await namespace.listener("127.255.255.254", 0) as gather:
-            if not await namespace.redirect(gather.getsockname()[1]):
+        assert await _greeting(namespace, PORT, len(kit.greeting)) == kit.greeting
+        with await namespace.listener(GATHER, 0) as gather:
+            granted = ((PEER, PORT), ("127.64.0.9", 4321))
+            if not await namespace.redirect(gather.getsockname()[1], granted):
                 return
             collected = trio.socket.from_stdlib_socket(gather)
-            for host in ("10.1.2.3", "127.64.0.9"):
-                await _reaches(kit, runtime, spec.id, host, 4321)
+            for host, port in granted:
+                assert await _reaches(kit, runtime, spec.id, host, port)
                 arrived, _ = await collected.accept()
                 with arrived:
                     raw = arrived.getsockopt(socket.IPPROTO_IP, SO_ORIGINAL_DST, 16)
                     asked_port, asked = struct.unpack(">2xH4s", raw[:8])
-                    assert (socket.inet_ntoa(asked), asked_port) == (host, 4321)
-            async with _answering(await namespace.listener(PEER, PORT)):
-                assert await _reaches(kit, runtime, spec.id, PEER, PORT)
-            assert not await _reaches(kit, runtime, spec.id, "127.0.0.1", PORT)
+                    assert (socket.inet_ntoa(asked), asked_port) == (host, port)
+            for host, port in ((PEER, PORT + 1), ("127.77.0.2", PORT), ("10.1.2.3", PORT)):
+                assert not await _reaches(kit, runtime, spec.id, host, port), "its own server listens there, if anybody"
+            assert await _reaches(kit, runtime, spec.id, "127.0.0.1", PORT)
+            assert await namespace.redirect(gather.getsockname()[1], granted[1:])
+            assert not await _reaches(kit, runtime, spec.id, PEER, PORT)
+
+
+async def refused_targets_are_seen_where_the_kernel_can(kit: RuntimeKit) -> None:
+    spec = kit.spec("web", FOREVER)
+    async with kit.leased(spec) as runtime, removing(runtime, spec.id.lease):
+        namespace = await networks(runtime).namespace(spec.id)
+        seeing = await namespace.refusals()
+        if seeing is None:
+            return
+        with seeing:
+            targets = [(PEER, PORT), ("127.64.0.9", 4321)]
+            with await namespace.listener(GATHER, 0) as gather:
+                if await namespace.redirect(gather.getsockname()[1], ((PEER, 1),)):
+                    targets.append(("10.1.2.3", 80))
+            for host, port in targets:
+                assert not await _reaches(kit, runtime, spec.id, host, port)
+                await trio.lowlevel.wait_readable(seeing)
+                assert refused_target(seeing.recv(100)) == (host, port)
 
 
 NETWORK_CHECKS: tuple[Check, ...] = (
@@ -153,7 +175,8 @@ NETWORK_CHECKS: tuple[Check, ...] = (
     sandbox_can_be_wired_before_its_workload,
     network_is_there_after_the_agents_restart,
     unknown_sandbox_has_no_network,
-    refused_targets_are_reported_where_the_kernel_can,
+    redirect_takes_what_is_granted_and_refuses_the_rest,
+    refused_targets_are_seen_where_the_kernel_can,
 )
 
 

@@ -24,9 +24,16 @@ from attrs import evolve
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
 from photon_core.api.runtime import Desired, ExecResult, InstanceSpec, InstanceState, Observed, RuntimeFailure
+from photon_core.api.sandbox_net import Target
 
 PLENTY = Resources(cpu_milli=8_000, memory_bytes=16 * 2**30, storage_bytes=100 * 2**30)
 LOOPBACK = "127.0.0.1"
+
+
+def refusal(address: str, port: int) -> bytes:
+    """The packet by which a kernel refuses a connection there (RFC 791, RFC 9293)."""
+    ip = bytes([0x45, 0, 0, 40]) + bytes(5) + b"\x06" + bytes(2) + socket.inet_aton(address) + bytes(4)
+    return ip + port.to_bytes(2, "big") + bytes(11) + b"\x14" + bytes(6)
 
 
 class World:
@@ -35,6 +42,10 @@ class World:
     def __init__(self) -> None:
         self._listening: dict[tuple[str, int], socket.socket] = {}
         self._ports = count(40_000)
+        self.can_redirect = False
+        self.redirected: tuple[int, tuple[Target, ...]] | None = None
+        """The agent's listener, and what leads to it."""
+        self._watched: list[socket.socket] = []
 
     async def listener(self, address: str, port: int) -> socket.socket:
         where = (address, port or next(self._ports))
@@ -53,11 +64,20 @@ class World:
         return self._bind((LOOPBACK, port))
 
     def dial(self, address: str, port: int) -> socket.socket:
-        """The workload connects; ConnectionRefusedError when nothing listens there."""
+        """The workload connects; ConnectionRefusedError when nothing listens there, and the agent sees it."""
+        if self.redirected is not None and (address, port) in self.redirected[1]:
+            return self._dial(LOOPBACK, self.redirected[0])
         listening = self._listening.get((address, port))
         if listening is None or listening.fileno() < 0:
+            for watched in self._watched:
+                with suppress(BlockingIOError, ConnectionError):  # nobody looks, or too slowly
+                    watched.send(refusal(address, port))
             raise ConnectionRefusedError(111, "Connection refused")
-        connected = socket.create_connection(listening.getsockname())
+        return self._dial(*listening.getsockname())
+
+    @staticmethod
+    def _dial(address: str, port: int) -> socket.socket:
+        connected = socket.create_connection((address, port))
         connected.setblocking(False)
         return connected
 
@@ -65,12 +85,21 @@ class World:
         await trio.lowlevel.checkpoint()
         return self.dial(address, port)
 
-    async def redirect(self, port: int) -> bool:  # noqa: ARG002 - the contract's name
-        return False
+    async def redirect(self, port: int, targets: tuple[Target, ...]) -> bool:
+        if self.can_redirect:
+            self.redirected = (port, targets)
+        return self.can_redirect
+
+    async def refusals(self) -> socket.socket | None:
+        watched, watching = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._watched.append(watched)
+        for end in (watched, watching):
+            end.setblocking(False)
+        return watching
 
     def close(self) -> None:
-        for listening in self._listening.values():
-            listening.close()
+        for one in (*self._watched, *self._listening.values()):
+            one.close()
 
 
 class FakeRuntime:

@@ -68,7 +68,7 @@ def sandbox_in(path: Path) -> Sandbox:
 REQUESTS: dict[str, Callable[[Sandbox], Awaitable[object]]] = {
     "start": lambda sandbox: sandbox.start(SPEC, {}, 0),
     "exec": lambda sandbox: sandbox.exec(("true",), b"", {}),
-    "redirect": lambda sandbox: SandboxNamespace(sandbox).redirect(80),
+    "redirect": lambda sandbox: SandboxNamespace(sandbox).redirect(80, ()),
     "connect": lambda sandbox: SandboxNamespace(sandbox).connect("127.0.0.1", 80),
     "listener": lambda sandbox: SandboxNamespace(sandbox).listener("127.0.0.1", 0),
 }
@@ -179,7 +179,8 @@ async def test_a_namespace_whose_sandbox_died_says_so(kit: RuntimeKit, home: Pat
         for attempt in (
             lambda: namespace.connect("127.0.0.1", 80),
             lambda: namespace.listener("127.0.0.1", 0),
-            lambda: namespace.redirect(80),
+            lambda: namespace.redirect(80, ()),
+            namespace.refusals,
         ):
             with pytest.raises(HelperGone):
                 await attempt()

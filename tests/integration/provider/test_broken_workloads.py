@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,6 +17,7 @@ from harness import PHOTON, ROOT, Network, endpoints_of, eventually, get
 
 from photon_core.api.errors import PhotonError
 from photon_core.api.ids import LeaseId
+from photon_core.api.sandbox_net import RULE_TOOLS
 from photon_core.exchange.records import CloseReason, GroupState, LeaseState, LeaseStatus
 from photon_core.tenant.client import Tenant
 
@@ -111,7 +113,7 @@ async def test_each_fault_is_told_by_name_bounded_and_free_of_charge_for_the_pro
             for name, (command, words) in FAULTS.items():
                 file = write(name, web=service(command))
                 nursery.start_soon(one_fault, tenant, network, file, words, name == "exits")
-            nursery.start_soon(one_fault, tenant, network, contested(write), "port-conflict: exited with code 1", False)
+            nursery.start_soon(contest, tenant, network, contested(write))
             nursery.start_soon(withheld, tenant, write("withheld", web=service(["sleep", "1000"])))
 
         assert (await get(endpoint)).text == born, "never restarted"
@@ -126,6 +128,17 @@ def contested(write: Callable[..., Path]) -> Path:
         "expose": [{"port": 6379, "as": 8080, "to": [{"service": "web"}]}],
     }
     return write("contested", db=db, web=service(["python3", "-c", SERVE]))
+
+
+async def contest(tenant: Tenant, network: Network, file: Path) -> None:
+    """Where nothing can be redirected, the agent's listener and the service's own want one port (ADR 10)."""
+    if not any(shutil.which(tool) for tool, _ in RULE_TOOLS):
+        await one_fault(tenant, network, file, "port-conflict: exited with code 1", False)
+        return
+    lease = await delivered(tenant, file)
+    report = await eventually(partial(tenant.report, lease), lambda now: now.status is LeaseStatus.SERVING)
+    assert report.notes == ()
+    await closed(tenant, lease.deployment)
 
 
 async def one_fault(tenant: Tenant, network: Network, file: Path, words: str, by_cli: bool) -> None:

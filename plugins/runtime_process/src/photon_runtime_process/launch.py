@@ -11,6 +11,7 @@ import attrs
 import trio
 from attrs import frozen
 
+from photon_core.api import sandbox_net
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.runtime import RuntimeFailure
 from photon_runtime_process.config import SHOWN, Config
@@ -18,8 +19,9 @@ from photon_runtime_process.folder import Folder, Helper, Owner
 from photon_runtime_process.helper.plan import Plan
 from photon_runtime_process.wire import control_listener
 
-SOURCE = Path(__file__).parent.parent
-BOOT = "import sys; sys.path.append(sys.argv[1]); from photon_runtime_process.helper.main import main; main()"
+SOURCES = (Path(__file__).parents[1], Path(sandbox_net.__file__).parents[2])
+"""Where the helper, which starts without site-packages, finds its own modules and the contract's."""
+BOOT = "import sys; sys.path.extend(sys.argv[1:]); from photon_runtime_process.helper.main import main; main()"
 NOBODY = 65_534
 HOSTNAME_MAX = 63
 PROBE_INSTANCE = InstanceId(LeaseId(0, 0, 0), "probe", 0)
@@ -119,7 +121,7 @@ class Launcher:
                 probe=probe,
             )
             done = await trio.run_process(
-                [sys.executable, "-I", "-S", "-c", BOOT, str(SOURCE)],
+                [sys.executable, "-I", "-S", "-c", BOOT, *map(str, SOURCES)],
                 stdin=plan.to_json().encode(),
                 env={},
                 cwd="/",

@@ -11,8 +11,9 @@ import socket
 
 import trio
 
+from photon_core.api.sandbox_net import Target
 from photon_runtime_process.sandbox import Sandbox
-from photon_runtime_process.wire import ask
+from photon_runtime_process.wire import ask, in_memory
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ class SandboxNamespace:
             fresh.bind((address, port))
             fresh.listen(BACKLOG)
             fresh.setblocking(False)
-            await ask(self._sandbox.folder, {"op": "except", "address": address, "port": fresh.getsockname()[1]})
         except BaseException:
             fresh.close()
             raise
@@ -50,9 +50,13 @@ class SandboxNamespace:
             await connecting.connect((address, port))
             return socket.socket(fileno=connecting.detach())
 
-    async def redirect(self, port: int) -> bool:
-        answer, _ = await ask(self._sandbox.folder, {"op": "redirect", "port": port})
+    async def redirect(self, port: int, targets: tuple[Target, ...]) -> bool:
+        with in_memory([port, targets]) as rules:
+            answer, _ = await ask(self._sandbox.folder, {"op": "redirect"}, rules)
         why = answer.text("why")
         if why:
             log.info("no redirect in the sandbox of %s: %s", self._sandbox.instance, why)
         return not why
+
+    async def refusals(self) -> socket.socket | None:
+        return await self._sandbox.refusals()

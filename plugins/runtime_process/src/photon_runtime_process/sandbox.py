@@ -14,7 +14,7 @@ from photon_core.api.ids import InstanceId
 from photon_core.api.runtime import ExecResult, InstanceSpec, RuntimeFailure
 from photon_runtime_process.folder import Folder, Helper
 from photon_runtime_process.helper.workload import Life
-from photon_runtime_process.wire import Answer, HelperMute, ask, connected, in_memory
+from photon_runtime_process.wire import Answer, HelperGone, HelperMute, ask, connected, in_memory
 
 EXEC_OUTPUT_MAX = 2**20
 READ_CHUNK = 64 * 1024
@@ -49,13 +49,24 @@ class Sandbox:
         await ask(self.folder, {"op": "stop", "grace_ms": grace_ms}, grace_s=grace_ms / 1000)
 
     async def fresh_socket(self) -> socket.socket:
-        _, (fd,) = await ask(self.folder, {"op": "socket"}, want_fds=1)
+        return await self._socket("socket", (socket.AF_INET, socket.SOCK_STREAM))
+
+    async def refusals(self) -> socket.socket | None:
+        try:
+            return await self._socket("refusals", (socket.AF_PACKET, socket.SOCK_DGRAM))
+        except (HelperGone, HelperMute):
+            raise
+        except RuntimeFailure:  # the helper may not look: some kernels keep raw sockets for themselves
+            return None
+
+    async def _socket(self, op: str, kind: tuple[int, int]) -> socket.socket:
+        _, (fd,) = await ask(self.folder, {"op": op}, want_fds=1)
         try:
             fresh = socket.socket(fileno=fd)
         except OSError:
             os.close(fd)
             raise HelperMute("gave something that is no socket") from None
-        if (fresh.family, fresh.type) != (socket.AF_INET, socket.SOCK_STREAM):
+        if (fresh.family, fresh.type) != kind:
             fresh.close()
             raise HelperMute("gave a socket of another kind")
         return fresh

@@ -6,13 +6,13 @@ import trio
 from attrs import evolve
 
 from photon_core.api.ids import InstanceId, LeaseId
-from photon_core.api.runtime import Desired
+from photon_core.api.runtime import Desired, RuntimeFailure
 from photon_core.manifest.records import Protocol
 from photon_core.provider.network import wiring as wiring_module
 from photon_core.provider.network.fabric import Fabric, IngressConfig
 from photon_core.provider.network.grants import network_of
 from photon_core.provider.network.limits import NetworkLimits
-from photon_core.testing.fakes.runtime import FakeRuntime, World
+from photon_core.testing.fakes.runtime import FakeRuntime
 
 LIMITS = NetworkLimits(head_timeout_s=0.2, head_bytes_max=2048, address_connections_max=4, lease_connections_max=6)
 
@@ -138,27 +138,55 @@ async def test_dead_instance_is_passed_over(fabric, lease, section, answering):
 async def test_redirected_connections_are_judged_by_their_destination(
     fabric, runtime, lease, section, answering, monkeypatch
 ):
-    """Where the kernel can redirect: refused targets are reset, and reported with their names."""
+    """Where the kernel can redirect, it leads to one listener what is granted, and nothing else."""
     web, db, _ = ids(lease)
     answering(db, 6379, b"db")
-    gathering: dict[str, int] = {}
-
-    async def redirect(self: World, port: int) -> bool:
-        gathering["port"] = port
-        return self is runtime.world(web)
-
-    monkeypatch.setattr(World, "redirect", redirect)
+    world = runtime.world(web)
+    world.can_redirect = True
     network = network_of(lease, section)
     address = network.grants[0].address
     await fabric.wire(network)
-    gather = next(p for (a, p) in runtime.world(web)._listening if a == "127.255.255.254")
+    assert world.redirected[1] == ((address, 5000),)
 
     monkeypatch.setattr(wiring_module, "original_destination", lambda _: (address, 5000))
-    assert await ask(runtime.world(web).dial("127.255.255.254", gather), b"hi") == b"db|hi"
-    for target in ((address, 22), (address, 22), ("10.0.0.1", 80)):
-        monkeypatch.setattr(wiring_module, "original_destination", lambda _, target=target: target)
-        await assert_reset(runtime.world(web).dial("127.255.255.254", gather))
+    assert await ask(world.dial(address, 5000), b"hi") == b"db|hi"
 
+    before = world.redirected[0]
+    await fabric.wire(evolve(network, grants=()))
+    assert world.redirected == (before, ()), "the way is closed in the kernel"
+    late = socket.create_connection(("127.0.0.1", before))
+    await assert_reset(late)  # and whoever was on it already meets a judge
+    assert [(r.address, r.port, r.count) for r in fabric.refused(lease)] == [(address, 5000, 1)]
+
+
+async def test_a_redirect_that_cannot_be_changed_is_trouble_and_tried_anew(fabric, runtime, lease, section):
+    """The old way stays as narrow as it was, and is not taken for the new one."""
+    web, _, _ = ids(lease)
+    world = runtime.world(web)
+    world.can_redirect = True
+    network = network_of(lease, section)
+    await fabric.wire(evolve(network, grants=()))
+    world.can_redirect = False
+    with pytest.raises(RuntimeFailure, match="could not be changed"):
+        await fabric.wire(network)
+    assert fabric.wired[lease] != network
+    world.can_redirect = True
+    await fabric.wire(network)
+    assert fabric.wired[lease] == network
+    assert world.redirected[1] == ((network.grants[0].address, 5000),)
+
+
+async def test_who_was_refused_what_is_counted_and_its_own_closed_ports_are_not(
+    fabric, runtime, lease, section, autojump_clock
+):
+    web, _, _ = ids(lease)
+    network = network_of(lease, section)
+    address = network.grants[0].address
+    await fabric.wire(network)
+    for target in ((address, 22), (address, 22), ("10.0.0.1", 80), ("127.0.0.1", 9)):
+        with pytest.raises(ConnectionRefusedError):
+            runtime.world(web).dial(*target)
+    await trio.sleep(1)
     assert [(r.service, r.address, r.port, r.name, r.count) for r in fabric.refused(lease)] == [
         ("web", "10.0.0.1", 80, "", 1),
         ("web", address, 22, "db", 2),

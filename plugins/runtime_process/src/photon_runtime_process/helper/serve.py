@@ -10,8 +10,8 @@ One request per connection, one packet each way (SOCK_SEQPACKET, JSON, file desc
 | `exec` | fds of `Start`, stdin, output | `exit_code` or `reason`, when it ended; killed when the agent hangs up |
 | `watch` | | an `event`, now and at each change of the workload's state |
 | `follow` | `offset` | an `event` once the log is longer than that; then the agent asks again |
-| `redirect` | `port` | `why` not, or nothing |
-| `except` | `address`, `port` | `why` not; this target is no longer redirected |
+| `redirect` | fd of port and targets as JSON | `why` not, or nothing |
+| `refusals` | | a socket that sees which connections are refused inside |
 
 The connections are the agent's alone: the socket lies in a folder that only it can enter. All the same everything is
 bounded, and a connection that errs loses itself only.
@@ -28,10 +28,11 @@ import socket
 import time
 from typing import Any
 
+from photon_core.api.sandbox_net import refusals_socket
 from photon_runtime_process.helper import packets
 from photon_runtime_process.helper.log import LogWriter
 from photon_runtime_process.helper.plan import Plan
-from photon_runtime_process.helper.redirect import Redirect
+from photon_runtime_process.helper.redirect import redirect
 from photon_runtime_process.helper.workload import Start, Workload, kill_all, spawn
 
 FDS_MAX = 3
@@ -60,7 +61,6 @@ class Server:
         self.workload = Workload(plan)
         self.clients: dict[int, Client] = {}
         self.output = -1
-        self.redirect = Redirect()
         self.kill_at = 0.0
         self.selector = selectors.DefaultSelector()
         self.listener = socket.socket(fileno=plan.listener_fd)
@@ -139,9 +139,11 @@ class Server:
                 if self.log.end > int(request["offset"]):
                     self._tell_of_log(client)
             case "redirect":
-                client.answer({"why": self.redirect.to(int(request["port"]))})
-            case "except":
-                client.answer({"why": self.redirect.leave(str(request["address"]), int(request["port"]))})
+                port, targets = _read(fds[0])
+                client.answer({"why": redirect(port, [(address, number) for address, number in targets])})
+            case "refusals":
+                with refusals_socket() as seeing:
+                    client.answer({}, (seeing.fileno(),))
             case unknown:
                 raise ValueError(f"unknown op {unknown!r}")
 
