@@ -61,7 +61,10 @@ class Payer:
             self._waiting = await self._attempt(self._waiting)
             await trio.sleep(PAUSE_S if self._waiting else 0)
 
-    async def pay_for_ever(self, count: int) -> None:
+    async def pay_for_ever(self, count: int, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """`started` once the first are acknowledged: only then there is something that could be lost."""
+        await self.pay(count)
+        task_status.started()
         while True:
             await self.pay(count)
 

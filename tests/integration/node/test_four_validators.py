@@ -36,7 +36,7 @@ async def under_load(cluster: Cluster, payers: list[Payer]) -> AsyncIterator[Pay
     probe, *others = payers
     async with trio.open_nursery() as nursery:
         for other in others:
-            nursery.start_soon(other.pay_for_ever, BATCH)
+            await nursery.start(other.pay_for_ever, BATCH)
         try:
             await probe.pay()
             yield probe
