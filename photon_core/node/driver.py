@@ -31,6 +31,7 @@ from .observers import Observers
 from .recent import RecentBytes
 from .signer import Signer
 from .signing import Signing
+from .standstill import Standstill
 from .stepping import Stepping
 from .storage import Storage
 from .submissions import Submissions
@@ -82,6 +83,7 @@ class Driver:
                 if self.signer is not None and self.signing is not None and self.voting is not None:
                     self.signer.raise_mark(self.storage.head.height)
                     nursery.start_soon(self.signing.run)
+                    nursery.start_soon(self._tell_of_standstill, self.voting)
                     await nursery.start(self.voting.run)
                 stepping = Stepping(self.core, self.inputs, self._begin, self.links.flush)
                 stepping.step(self.storage.started())
@@ -89,6 +91,19 @@ class Driver:
                 await stepping.run()
         finally:
             self.storage.flush()
+
+    async def _tell_of_standstill(self, voting: Voting) -> None:
+        core, powers = self.core, self.core.validators
+        watch = Standstill(core.heartbeat_ms)
+        while True:
+            links = {link.peer for link in self.peers.transport.links()}
+            others = sum(powers.power_of(key) for key, node in voting.nodes.items() if node in links)
+            own = powers.power_of(core.own_key) if core.own_key is not None else 0
+            now_ms = round(trio.current_time() * 1000)
+            said = watch.look(core.head_height, others + own, powers.quorum_power, now_ms)
+            if said:
+                log.warning("%s", said)
+            await trio.sleep(core.heartbeat_ms / 1000)
 
     def _begin(self, effect: steps.Effect) -> None:
         match effect:

@@ -63,15 +63,20 @@ async def eventually(
 
 
 class Process:
-    """A `photon …` with `--output json`. Its first line on stdout says that it is ready."""
+    """A `photon …` with `--output json`. Its first line on stdout says that it is ready.
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    `before` is a program that becomes it, as `nsenter` does.
+    """
+
+    def __init__(
+        self, *arguments: str, environment: dict[str, str] | None = None, before: list[str] | None = None
+    ) -> None:
         self.arguments = arguments
         self.said = ""
         self._ready = threading.Event()
         self._lines: list[str] = []
         self._process = subprocess.Popen(
-            [PHOTON, *arguments, "--output", "json"],
+            [*(before or []), PHOTON, *arguments, "--output", "json"],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
