@@ -4,7 +4,7 @@ A market sees one order at a time and is a pure machine: values in, decisions ou
 memory of its own (what it must remember is the bounded `state` of an order or a bid, which core keeps in the state tree
 and shows again). Core moves the money; a market only says what is to happen. It runs on every validator: the same
 inputs must give the same decisions on every machine and Python version, for ever, under one `rules_version`. An
-exception in a rule halts the node with the order's id: skipping it would fork the chain (design, section 5).
+exception in a rule halts the node with the order's id: skipping it would fork the chain.
 
 Prices are integers of 10⁻⁶ uptn per hour for the whole group, times are market time in milliseconds.
 """

@@ -1,1 +1,1 @@
-"""Codec, keys, transactions, blocks, certificates, state tree, block log and state store."""
+"""Keys, transactions, blocks, certificates, state tree, block log and state store."""

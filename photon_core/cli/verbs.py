@@ -1,9 +1,10 @@
 """The table of verbs: where each command of `photon` lives.
 
-A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, and one line here; its tests are in
-`tests/unit/cli/`, those of the tenants' verbs, `tx` and `query` together in `test_tenants_verbs.py`. Only one verb
-lives with another: `register` in `provider.py`. Nothing of a module is imported before its
-verb is used, which is why the summary stands here: `photon --help` shows it.
+A new verb is a module `photon_core/cli/<verb>.py` with a click command in it, one line here, and a page that shows it;
+what a tenant does is a method of `photon_core/tenant/client.py`. Its tests are in `tests/unit/cli/`, those of the
+tenants' verbs and `tx` together in `test_tenants_verbs.py`. Only one verb lives with another: `register` in
+`provider.py`. Nothing of a module is imported before its verb is used, which is why the summary stands here:
+`photon --help` shows it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""The market's deterministic state machine."""
+"""The market's deterministic state machine.
+
+Start with `machine.py`. A new message begins in `messages.py`, a new record in `records.py`.
+"""

@@ -3,8 +3,8 @@
 Each names the ids that it touches, so that an agent needs no second question to know whether it is concerned.
 
 A new event is: a record here, its place at the end of EVENTS (a tag is never reused) and in the union `Event`; whoever
-causes it emits it; an example in `tools/formats_values.py`; and whoever must react to it: `_CONCERNS` of
-`photon_core/provider/driver.py`, `photon_core/tenant/follow.py` and its `steps.py`, `photon_core/tenant/keeper.py`.
+causes it emits it; an example in `tools/formats_values.py`; and whoever must react to it: `AGENT_CONCERNS` of
+`photon_core/provider/chain.py`, `photon_core/tenant/follow.py` and its `steps.py`, `photon_core/tenant/keeper.py`.
 """
 
 from __future__ import annotations

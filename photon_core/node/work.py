@@ -21,7 +21,7 @@ from .pipeline import Pipeline
 GATHER_MS = 250
 """Behind a block on its way: what its five message delays take around the world. Nearer by it is final sooner."""
 GATHERED_ENOUGH = 500
-"""Batches of 500 to 1000 were best (design, section 6): a larger one gains nothing and makes everybody wait."""
+"""Batches of 500 to 1000 were best: a larger one gains nothing and makes everybody wait."""
 IGNORED_BLOCKS = 64
 """Gossip tells again long before: who then still has room and leaves a transaction out does so on purpose."""
 ROOM_BYTES, ROOM_TRANSACTIONS = 2**20, 500

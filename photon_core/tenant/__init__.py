@@ -1,4 +1,4 @@
-"""The tenant's side: what the CLI, the console and third parties call.
+"""The tenant's side: what the CLI and third parties call.
 
     async with NodeClient(url) as node, open_tenant(node, key, home=home, make_transport=make) as tenant:
         plan = await tenant.plan(path)

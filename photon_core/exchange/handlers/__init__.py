@@ -7,7 +7,7 @@ undoes the whole transaction. What a message touches is asked first, so that wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
 from photon_core.api.ids import Address
 from photon_core.exchange import messages
@@ -50,5 +50,7 @@ def touched_deployments(message: messages.Message) -> tuple[int, ...]:
         case messages.ConfirmLeases():
             changed = tuple(change.lease.deployment for change in message.changes)
             return changed + tuple(lease.deployment for lease in message.omitted)
-        case _:
+        case messages.CreateDeployment() | messages.RegisterProvider() | messages.UpdateProvider():
             return ()
+        case _:
+            assert_never(message)

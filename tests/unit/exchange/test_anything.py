@@ -1,6 +1,7 @@
 """Whatever decodes may be sent by anybody: the answer is a receipt, never an exception, which would halt every node.
 
-Messages are made out of the forms of their fields, so that a new message is tried without a change here. Values are
+Messages are made out of the forms of their fields, so that a new message is tried without a change here, unless it
+holds a record or a choice that no other does: then that stands in RECORDS or CHOICES. Values are
 drawn from the borders of their forms and from what exists, so that most get past the first check.
 """
 
