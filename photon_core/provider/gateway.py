@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar, cast
 
 import trio
@@ -62,6 +62,7 @@ EXEC_PARAMS_BYTES_MAX = 96 * 1024
 INPUT_MORE_BYTES = 64
 """What goes beside a piece of input: the session's name and a size."""
 FOLLOWERS_PER_LEASE_MAX = 16
+FOLLOW_AGAIN_S = 1.0
 CHUNKS_WAITING = 4
 """Of each log request: a slow reader holds back the reading, not memory."""
 
@@ -193,8 +194,8 @@ class Gateway:
             raise Refusal(RefusalCode.UNKNOWN_SERVICE, f"say which service: there are {', '.join(names)}"[:1000])
         found = next((id_ for id_ in chosen if id_.ordinal == request.ordinal), None)
         if found is None:
-            count, name = len(chosen), chosen[0].service
-            raise Refusal(RefusalCode.UNKNOWN_INSTANCE, f"{name} has {count} instances, the last is {count - 1}")
+            last, name = len(chosen) - 1, chosen[0].service
+            raise Refusal(RefusalCode.UNKNOWN_INSTANCE, f"{name} has no instance {request.ordinal}, the last is {last}")
         return found
 
     # --- logs ---------------------------------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ class Gateway:
     async def _follow(self, instances: tuple[InstanceId, ...], request: LogsRequest) -> AsyncGenerator[LogChunk, None]:
         """Readers are the agent's tasks: a generator must not own a nursery across its yields."""
         assert self._agent.nursery is not None
-        send, receive = trio.open_memory_channel[LogChunk](CHUNKS_WAITING)
+        send, receive = trio.open_memory_channel[LogChunk | None](CHUNKS_WAITING)
         scopes = [trio.CancelScope() for _ in instances]
         async with send:
             for instance, scope in zip(instances, scopes, strict=True):
@@ -210,6 +211,8 @@ class Gateway:
         try:
             async with receive:
                 async for chunk in receive:
+                    if chunk is None:
+                        return  # the reader asks again, and finds what is there by then
                     yield chunk
         finally:
             for scope in scopes:
@@ -219,21 +222,40 @@ class Gateway:
         self,
         instance: InstanceId,
         request: LogsRequest,
-        send: trio.MemorySendChannel[LogChunk],
+        send: trio.MemorySendChannel[LogChunk | None],
         scope: trio.CancelScope,
     ) -> None:
-        logs = self._parts.runtime.logs(instance, follow=request.follow, tail_lines=request.tail_lines)
+        """Of one instance. Who follows waits for one that has nothing yet; when one ends that had something, as a
+        sandbox that was killed does, all ends: only the reader knows how far it has read.
+        """
         with scope:
             try:
-                async with send, aclosing(cast(Any, logs)) as chunks:
-                    async for chunk in chunks:
-                        for start in range(0, len(chunk), LOG_CHUNK_BYTES_MAX):
-                            data = chunk[start : start + LOG_CHUNK_BYTES_MAX]
-                            await send.send(LogChunk(service=instance.service, ordinal=instance.ordinal, data=data))
-            except (RuntimeFailure, OSError, KeyError, trio.BrokenResourceError):
-                return  # nothing to read yet, or nobody reads any more
+                async with send:
+                    found = await self._read_once(instance, request, send)
+                    while request.follow and not found:
+                        await trio.sleep(FOLLOW_AGAIN_S)
+                        found = await self._read_once(instance, request, send)
+                    if request.follow:
+                        await send.send(None)
+            except trio.BrokenResourceError:
+                return  # nobody reads any more
             except Exception:  # a runtime plugin's bug is this reader's trouble, not the end of all leases
                 log.exception("the logs of %s cannot be read", instance)
+
+    async def _read_once(
+        self, instance: InstanceId, request: LogsRequest, send: trio.MemorySendChannel[LogChunk | None]
+    ) -> bool:
+        """Whether there was anything."""
+        found = False
+        logs = self._parts.runtime.logs(instance, follow=request.follow, tail_lines=request.tail_lines)
+        with suppress(RuntimeFailure, OSError, KeyError):  # nothing to read yet
+            async with aclosing(cast(Any, logs)) as chunks:
+                async for chunk in chunks:
+                    for start in range(0, len(chunk), LOG_CHUNK_BYTES_MAX):
+                        found = True
+                        data = chunk[start : start + LOG_CHUNK_BYTES_MAX]
+                        await send.send(LogChunk(service=instance.service, ordinal=instance.ordinal, data=data))
+        return found
 
 
 def _read(cls: type[T], params: Any) -> T:
