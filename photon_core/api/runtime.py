@@ -36,6 +36,9 @@ IMAGES_OPTIONAL = "images-optional"
 bid.
 """
 
+EXEC_PIECE_BYTES_MAX = 32 * 1024
+"""Of one piece of output: eight of them fit in the largest frame of a link, so that none has to be cut again."""
+
 
 @frozen(kw_only=True)
 class InstanceSpec:
@@ -93,9 +96,62 @@ class Observed:
 
 
 @frozen(kw_only=True)
-class ExecResult:
-    exit_code: int
-    output: bytes
+class TerminalSize:
+    """In characters, each at least 1 and at most 65535 (what `TIOCSWINSZ` can say)."""
+
+    columns: int
+    rows: int
+
+
+class ExecStream(Enum):
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@frozen
+class ExecOutput:
+    """A piece of what the command wrote: at least one byte, at most EXEC_PIECE_BYTES_MAX."""
+
+    stream: ExecStream
+    data: bytes
+
+
+class ExecSession(Protocol):
+    """One command beside a workload, from its start to its end. Whoever opened it calls `aclose`, whatever happens.
+
+    One task may write while another reads; neither method is called twice at once. Nothing is kept for a slow reader
+    but a bounded buffer: when that is full the command waits in its own write, as it would before a pipe. Every method
+    but `aclose` raises RuntimeFailure when the engine went, the instance was removed or the session was closed
+    meanwhile; a command that merely ended or closed its input raises nothing.
+    """
+
+    async def write(self, data: bytes) -> None:
+        """Give the command input; waits while it does not read. Dropped when it has ended or closed its input."""
+        ...
+
+    async def end_input(self) -> None:
+        """No more input: the command reads the end of its file (on a terminal, as after Ctrl-D). Idempotent."""
+        ...
+
+    async def resize(self, size: TerminalSize) -> None:
+        """Give the terminal another size; the command is told with SIGWINCH. Nothing without a terminal."""
+        ...
+
+    async def read(self) -> ExecOutput | None:
+        """The next piece of output, in the order written for each stream; None at the end, and from then on. With a
+        terminal everything is STDOUT, as on a screen.
+        """
+        ...
+
+    async def exit_code(self) -> int:
+        """Waits for the command's end; to be asked after the output's. 128 + n when signal n ended it, as shells say
+        it; 127 when there is no such command, 126 when it cannot be executed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Kills the command, and what it started if that is still in its session, unless it has ended. Idempotent."""
+        ...
 
 
 class Runtime(Protocol):
@@ -127,8 +183,20 @@ class Runtime(Protocol):
         """Chunks of combined output, oldest first, of the last `tail_lines` lines; goes on while `follow`."""
         ...
 
-    async def exec(self, instance: InstanceId, command: tuple[str, ...], stdin: bytes = b"") -> ExecResult:
-        """Runs a command beside the workload and returns its combined output (bounded to 1 MiB)."""
+    async def exec(
+        self, instance: InstanceId, command: tuple[str, ...], *, terminal: TerminalSize | None
+    ) -> ExecSession:
+        """Start a command beside the workload of a running instance: as its user, in its file system and folder, with
+        its environment and limits, and with nothing that it may not do itself. With `terminal` its input and output
+        are a terminal of that size, the controlling one of a session of its own; without, three pipes.
+
+        Several may run at once. None outlives the connection to whoever asked, nor the instance. The instance stays
+        what it is: a command is not the workload, and its end is no event.
+
+        A command that does not exist is no error of the runtime: the session has one line about it on STDERR (STDOUT
+        with a terminal) and exit code 127, as a shell would; 126 for what cannot be executed. RuntimeFailure when
+        there is no such instance, when it does not run, or when too many commands run beside it already.
+        """
         ...
 
     def events(self) -> AsyncIterator[InstanceId]:

@@ -20,6 +20,7 @@ import trio
 from photon_core import sdl
 from photon_core.api.errors import ExitCode, PhotonError
 from photon_core.api.ids import Hash, LeaseId
+from photon_core.api.runtime import TerminalSize
 from photon_core.api.transport import Transport
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose, SigningKey
@@ -40,10 +41,12 @@ from .errors import no_active_lease
 from .follow import STEPS_WAITING_MAX, Follower
 from .identity import keeper_key
 from .links import ProviderLinks, open_links
+from .log_follow import LogFollower, Told
 from .lookup import deployment_detail, deployment_status, past_leases
 from .money import MoneySummary
 from .papers import KeptPapers, OwnPapers
 from .pending import assign_pending
+from .remote import RemoteSession
 from .status import DeploymentStatus
 from .tasks import background_tasks
 
@@ -239,6 +242,53 @@ class Tenant:
     ) -> AbstractAsyncContextManager[AsyncIterator[LogChunk]]:
         """`async with tenant.logs(lease, follow=True) as chunks: async for chunk in chunks: …`; empty: all services."""
         return self.courier.logs(lease, service, follow=follow, tail_lines=tail_lines)
+
+    @asynccontextmanager
+    async def following_logs(
+        self, deployment: int, service: str = "", *, lease: LeaseId | None = None, tail_lines: int = 1000
+    ) -> AsyncIterator[trio.MemoryReceiveChannel[Told]]:
+        """Lines, and notes on what happened to the reading, through restarts and moves of the lease.
+
+        The channel ends when the deployment does, or the lease if one was named; leaving the block stops it. What
+        waiting cannot mend (a service that is not there, a paper that is refused) is a PhotonError out of the block.
+        """
+        sink, source = trio.open_memory_channel[Told](0)
+        follower = LogFollower(
+            node=self.node,
+            courier=self.courier,
+            active_lease=self.active_lease,
+            deployment=deployment,
+            lease=lease,
+            service=service,
+            tail_lines=tail_lines,
+            sink=sink,
+        )
+        failure: list[PhotonError] = []
+
+        async def follow() -> None:
+            try:
+                await follower.run()
+            except PhotonError as error:  # a nursery would put it into a group
+                failure.append(error)
+            sink.close()  # only now: who reads its end leaves the block at once
+
+        async with source, background_tasks() as nursery:
+            nursery.start_soon(follow)
+            yield source
+        if failure:
+            raise failure[0]
+
+    def exec(
+        self,
+        lease: LeaseId,
+        command: tuple[str, ...],
+        *,
+        service: str = "",
+        ordinal: int = 0,
+        terminal: TerminalSize | None = None,
+    ) -> AbstractAsyncContextManager[RemoteSession]:
+        """`async with tenant.exec(lease, ("sh",), terminal=…) as session: …`; it is what a runtime's session is."""
+        return self.courier.exec(lease, command, service=service, ordinal=ordinal, terminal=terminal)
 
     async def active_lease(self, deployment: int, service: str = "") -> LeaseId:
         """The one lease of the deployment that is active (and has the service); PhotonError when there is none."""

@@ -19,12 +19,13 @@ from itertools import count
 from typing import Any
 
 import trio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
-from photon_core.api.runtime import Desired, ExecResult, InstanceSpec, InstanceState, Observed, RuntimeFailure
+from photon_core.api.runtime import Desired, InstanceSpec, InstanceState, Observed, RuntimeFailure, TerminalSize
 from photon_core.api.sandbox_net import Target
+from photon_core.testing.fakes.exec import FakeSession
 
 PLENTY = Resources(cpu_milli=8_000, memory_bytes=16 * 2**30, storage_bytes=100 * 2**30)
 LOOPBACK = "127.0.0.1"
@@ -102,6 +103,12 @@ class World:
             one.close()
 
 
+@define
+class _Reading:
+    wake: trio.Event = field(factory=trio.Event)
+    cut: bool = False
+
+
 class FakeRuntime:
     """A `Runtime` and `SandboxNetworks`. `fail_with` makes every verb of a lease fail; `calls` is what was asked."""
 
@@ -113,6 +120,9 @@ class FakeRuntime:
         self.calls: list[tuple[str, LeaseId]] = []
         self.fail_with: dict[LeaseId, RuntimeFailure] = {}
         self.logged: dict[InstanceId, bytes] = {}
+        self.sessions: dict[InstanceId, list[FakeSession]] = {}
+        """All that were ever opened."""
+        self._reading: dict[InstanceId, _Reading] = {}
         self.deaf: RuntimeFailure | None = None
         """Set: the engine does not answer at all."""
         self._clock_ms = count(1_000)
@@ -133,6 +143,17 @@ class FakeRuntime:
         """Killed from outside, with everything in it."""
         self.worlds.pop(instance).close()
         self._change(instance, state=InstanceState.EXITED, exit_code=None, reason="killed")
+
+    def say(self, instance: InstanceId, output: bytes) -> None:
+        """The workload prints; who follows its logs reads it."""
+        self.logged[instance] = self.logged.get(instance, b"") + output
+        self._reading.setdefault(instance, _Reading()).wake.set()
+
+    def cut_logs(self, instance: InstanceId) -> None:
+        """Readings of its logs end, as those of a sandbox that is killed do."""
+        reading = self._reading.pop(instance, _Reading())
+        reading.cut = True
+        reading.wake.set()
 
     def close(self) -> None:
         for world in self.worlds.values():
@@ -173,14 +194,29 @@ class FakeRuntime:
 
     async def logs(self, instance: InstanceId, *, follow: bool, tail_lines: int) -> AsyncIterator[bytes]:
         await trio.lowlevel.checkpoint()
-        lines = self.logged.get(instance, b"").splitlines(keepends=True)
-        yield b"".join(lines[-tail_lines:])
-        if follow:
-            await trio.sleep_forever()
+        told = self.logged.get(instance, b"")
+        yield b"".join(told.splitlines(keepends=True)[-tail_lines:])
+        reading = self._reading.setdefault(instance, _Reading())
+        while follow and not reading.cut:
+            more = self.logged.get(instance, b"")[len(told) :]
+            if more:
+                yield more
+                told += more
+            else:
+                reading.wake = trio.Event() if reading.wake.is_set() else reading.wake
+                await reading.wake.wait()
 
-    async def exec(self, instance: InstanceId, command: tuple[str, ...], stdin: bytes = b"") -> ExecResult:
+    async def exec(
+        self, instance: InstanceId, command: tuple[str, ...], *, terminal: TerminalSize | None
+    ) -> FakeSession:
+        self._called("exec", instance.lease)
         await trio.lowlevel.checkpoint()
-        return ExecResult(exit_code=0, output=" ".join((str(instance), *command)).encode() + stdin)
+        seen = self.instances.get(instance)
+        if seen is None or seen.state is not InstanceState.RUNNING:
+            raise RuntimeFailure(f"{instance} does not run")
+        session = FakeSession(command, terminal)
+        self.sessions.setdefault(instance, []).append(session)
+        return session
 
     async def events(self) -> AsyncIterator[InstanceId]:
         send, receive = trio.open_memory_channel[InstanceId](64)
@@ -208,6 +244,7 @@ class FakeRuntime:
         if same and before.state is InstanceState.RUNNING:
             return
         restarts = before.restarts + 1 if same else 0
+        self._end_sessions(spec.id)
         self.specs[spec.id] = spec
         self.instances[spec.id] = Observed(
             id=spec.id,
@@ -219,12 +256,18 @@ class FakeRuntime:
         self._tell(spec.id)
 
     def _change(self, instance: InstanceId, **changes: Any) -> None:
+        self._end_sessions(instance)
         changed = evolve(self.instances[instance], since_ms=next(self._clock_ms), **changes)
         self.instances[instance] = changed
         self._tell(instance)
 
+    def _end_sessions(self, instance: InstanceId) -> None:
+        for session in self.sessions.get(instance, ()):
+            session.fail()
+
     def _drop(self, instance: InstanceId) -> None:
         del self.instances[instance]
+        self._end_sessions(instance)
         if world := self.worlds.pop(instance, None):
             world.close()
         self._tell(instance)
