@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 GATHER = "127.255.255.254"
 """Where the agent's listener is, inside each sandbox."""
@@ -52,6 +53,27 @@ _FILTER = (
 
 _NETLINK_ROUTE, _RTM_NEWROUTE, _NLM_F_REQUEST_ACK_CREATE_REPLACE = 0, 24, 0x505
 _RT_TABLE_LOCAL, _RTPROT_BOOT, _RT_SCOPE_HOST, _RTN_LOCAL, _RTA_OIF = 255, 3, 254, 2, 4
+
+
+def redirect(port: int, targets: Sequence[Target], path: str, run: Callable[[tuple[str, ...], str], str]) -> str:
+    """What `Namespace.redirect` is to do, from inside. Why it could not, or nothing.
+
+    `path` is searched for RULE_TOOLS. `run(command, rules)` starts a tool inside and says what it complained of.
+    """
+    found = [(name, shutil.which(name, path=path), arguments) for name, arguments in RULE_TOOLS]
+    why = "neither nft nor iptables-restore is installed"
+    if not any(program for _, program, _ in found):
+        return why
+    try:
+        route_everything_to_loopback()
+    except OSError as problem:
+        return f"no route: {problem}"
+    for name, program, arguments in found:
+        if program:
+            why = run((program, *arguments), rules(name, port, targets))
+            if not why:
+                break
+    return why
 
 
 def rules(tool: str, port: int, targets: Sequence[Target]) -> str:

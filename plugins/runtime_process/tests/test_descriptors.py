@@ -11,7 +11,7 @@ import pytest
 
 from photon_core.api.runtime import TerminalSize
 from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, run_beside, said
-from photon_runtime_process.helper.redirect import run_tool
+from photon_runtime_process.helper.tool import run_tool
 
 LIST_OPEN = "ls /proc/$$/fd; true"
 """`true`: a shell becomes its last command instead of starting it."""

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +25,6 @@ T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 PORTS_FOR_ALL = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _libc = ctypes.CDLL(None, use_errno=True)
-
-NETLINK_ROUTE, RTM_NEWROUTE, NLM_F_REQUEST_ACK_CREATE_REPLACE = 0, 24, 0x505
-RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, RTA_OIF = 255, 3, 254, 2, 4
 
 
 def enter(process: Process) -> None:
@@ -76,21 +72,6 @@ def allow_low_ports() -> None:
     """Whoever lives here may listen on every port: the network is its own. (proc shows that of the thread.)"""
     if PORTS_FOR_ALL.exists():
         PORTS_FOR_ALL.write_text("0")
-
-
-def route_everything_to_loopback() -> None:
-    """`ip route replace local default dev lo`: the kernel then lets connections to anywhere begin, for the rules."""
-    loopback = struct.pack("=HHI", 8, RTA_OIF, socket.if_nametoindex("lo"))
-    route = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL, 0)
-    size = 16 + len(route) + len(loopback)
-    header = struct.pack("=IHHII", size, RTM_NEWROUTE, NLM_F_REQUEST_ACK_CREATE_REPLACE, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE) as netlink:
-        netlink.settimeout(5)
-        netlink.bind((0, 0))
-        netlink.send(header + route + loopback)
-        code = -struct.unpack_from("=i", netlink.recv(4096), 16)[0]
-        if code:
-            raise OSError(code, os.strerror(code))
 
 
 def same_network(one: int, other: int) -> bool:

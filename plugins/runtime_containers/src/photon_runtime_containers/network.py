@@ -1,14 +1,12 @@
 """A sandbox's network, seen from the agent: sockets made inside and used outside, and the redirect.
 
-The redirect sends every TCP connection that is made inside, and that no listener inside takes, to one listener of the
-agent. Where neither nft nor iptables works there is none, and such a connection fails by itself. Rules are written as a
-whole each time, which both tools do atomically.
+What goes into the sandbox's kernel is `photon_core.api.sandbox_net`'s; here it is brought there, by a thread that
+enters. Where neither nft nor iptables works there is no redirect, and the agent listens at each granted target itself.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import socket
 import subprocess
 from functools import partial
@@ -16,21 +14,15 @@ from functools import partial
 import trio
 
 from photon_core.api.ids import InstanceId
+from photon_core.api.sandbox_net import Target, redirect, refusals_socket
 from photon_runtime_containers import netns
 from photon_runtime_containers.processes import Process
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 128
-GATHER = "127.255.255.254"
-PEERS = "127.64.0.0/10"
-"""Where the names of peers live; the rest of 127.0.0.0/8 is the workload's own."""
-TAKEN_MAX = 1024
-"""Listeners of one agent in one sandbox, over its life: each is a rule."""
 TOOL_S = 10.0
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-Target = tuple[str, int]
 
 
 class SandboxNamespace:
@@ -39,8 +31,6 @@ class SandboxNamespace:
     def __init__(self, instance: InstanceId, process: Process) -> None:
         self.instance, self.process = instance, process
         self._changing = trio.Lock()
-        self._port = 0
-        self._taken: dict[Target, None] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SandboxNamespace) and self.process == other.process
@@ -55,7 +45,6 @@ class SandboxNamespace:
             fresh.bind((address, port))
             fresh.listen(BACKLOG)
             fresh.setblocking(False)
-            await self._leave(address, fresh.getsockname()[1])
         except BaseException:
             fresh.close()
             raise
@@ -67,49 +56,21 @@ class SandboxNamespace:
             await connecting.connect((address, port))
             return socket.socket(fileno=connecting.detach())
 
-    async def redirect(self, port: int) -> bool:
+    async def redirect(self, port: int, targets: tuple[Target, ...]) -> bool:
         async with self._changing:
-            self._port = port
-            why = await self._write()
-            if why:
-                self._port = 0
-                log.info("no redirect in the sandbox of %s: %s", self.instance, why)
-            return not why
+            why = await netns.within(self.process, partial(redirect, port, targets, TOOL_PATH, _run_tool))
+        if why:
+            log.info("no redirect in the sandbox of %s: %s", self.instance, why)
+        return not why
 
-    async def _leave(self, address: str, port: int) -> None:
-        """The agent listens there itself: such a connection is not redirected."""
-        async with self._changing:
-            target = (socket.inet_ntoa(socket.inet_aton(address)), port)
-            if target in self._taken:
-                return
-            if len(self._taken) >= TAKEN_MAX:
-                raise OSError(f"more than {TAKEN_MAX} listeners in the sandbox of {self.instance}")
-            self._taken[target] = None
-            why = await self._write() if self._port else ""
-            if why:
-                del self._taken[target]
-                raise OSError(f"the redirect could not be changed: {why}")
-
-    async def _write(self) -> str:
-        return await netns.within(self.process, partial(_set_rules, self._port, tuple(self._taken)))
-
-
-def _set_rules(port: int, taken: tuple[Target, ...]) -> str:
-    """Inside. Why it could not be done, or nothing."""
-    why = "neither nft nor iptables-restore is installed"
-    for tool, arguments, rules in (("nft", ("-f", "-"), nft_rules), ("iptables-restore", (), iptables_rules)):
-        path = shutil.which(tool, path=TOOL_PATH)
-        if path:
-            why = _run_tool((path, *arguments), rules(port, taken))
-            if not why:
-                break
-    if why:
-        return why
-    try:
-        netns.route_everything_to_loopback()
-    except OSError as problem:
-        return f"no route: {problem}"
-    return ""
+    async def refusals(self) -> socket.socket | None:
+        try:
+            return await netns.within(self.process, refusals_socket)
+        except ProcessLookupError:
+            raise
+        except OSError as problem:
+            log.info("what is refused in the sandbox of %s cannot be seen: %s", self.instance, problem)
+            return None
 
 
 def _run_tool(argv: tuple[str, ...], rules: str) -> str:
@@ -122,33 +83,3 @@ def _run_tool(argv: tuple[str, ...], rules: str) -> str:
         return f"{argv[0]}: {problem}"
     said = (done.stderr + done.stdout).decode(errors="replace").strip()[:500]
     return "" if done.returncode == 0 else f"{argv[0]}: {said or done.returncode}"
-
-
-def nft_rules(port: int, taken: tuple[Target, ...]) -> str:
-    to = f"dnat to {GATHER}:{port}"
-    lines = [
-        "type nat hook output priority -100",
-        "meta l4proto != tcp return",
-        *(f"ip daddr {address} tcp dport {granted} return" for address, granted in taken),
-        f"ip daddr {GATHER} return",
-        f"ip daddr {PEERS} {to}",
-        "ip daddr 127.0.0.0/8 return",
-        to,
-    ]
-    chain = "".join(f"    {line}\n" for line in lines)
-    # Deleting what is not there is an error, so it is added first: in one transaction, nobody sees the moment between.
-    return f"add table ip photon\ndelete table ip photon\ntable ip photon {{\n  chain output {{\n{chain}  }}\n}}\n"
-
-
-def iptables_rules(port: int, taken: tuple[Target, ...]) -> str:
-    to = f"-j DNAT --to-destination {GATHER}:{port}"
-    lines = [
-        "*nat",
-        *(f":{chain} ACCEPT" for chain in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")),
-        *(f"-A OUTPUT -p tcp -d {address} --dport {granted} -j RETURN" for address, granted in taken),
-        f"-A OUTPUT -p tcp -d {GATHER} -j RETURN",
-        f"-A OUTPUT -p tcp -d {PEERS} {to}",
-        f"-A OUTPUT -p tcp ! -d 127.0.0.0/8 {to}",
-        "COMMIT",
-    ]
-    return "".join(f"{line}\n" for line in lines)

@@ -75,7 +75,7 @@ class ProcessSession:
                 self._outputs = [(ExecStream.STDOUT, master)]
             else:
                 await self._begin_with_pipes(connection, command)
-        for fd in {self._input, *(fd for _, fd in self._outputs)} - {None}:
+        for fd in {fd for fd in (self._input, *(fd for _, fd in self._outputs)) if fd is not None}:
             os.set_blocking(fd, False)
         self._begun = True
 

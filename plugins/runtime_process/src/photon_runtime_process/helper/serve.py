@@ -29,13 +29,13 @@ import socket
 import time
 from typing import Any
 
-from photon_core.api.sandbox_net import refusals_socket
+from photon_core.api.sandbox_net import redirect, refusals_socket
 from photon_runtime_process.helper import packets
 from photon_runtime_process.helper.log import LogWriter
 from photon_runtime_process.helper.plan import Plan
-from photon_runtime_process.helper.redirect import redirect
 from photon_runtime_process.helper.session import SESSIONS_MAX, kill_session, open_terminal
-from photon_runtime_process.helper.workload import Start, Streams, Workload, kill_all, spawn_beside
+from photon_runtime_process.helper.tool import run_tool
+from photon_runtime_process.helper.workload import DEFAULT_PATH, Start, Streams, Workload, kill_all, spawn_beside
 
 FDS_MAX = 4
 CLIENTS_MAX = 256
@@ -145,7 +145,7 @@ class Server:
                     self._tell_of_log(client)
             case "redirect":
                 port, targets = _read(fds[0])
-                client.answer({"why": redirect(port, [(address, number) for address, number in targets])})
+                client.answer({"why": redirect(port, [(a, p) for a, p in targets], DEFAULT_PATH, run_tool)})
             case "refusals":
                 with refusals_socket() as seeing:
                     client.answer({}, (seeing.fileno(),))

@@ -1,36 +1,11 @@
-"""What is granted goes to one listener of the agent, and every other connection is refused: by nft or iptables.
-
-Without either of them the agent listens at each granted target itself, and the kernel refuses the rest unasked. Rules
-are written as a whole each time, which both tools do atomically.
-"""
+"""Starting nft or iptables inside the sandbox: with power over its network, and nothing else of the helper's."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Sequence
 
-from photon_core.api.sandbox_net import RULE_TOOLS, Target, route_everything_to_loopback, rules
 from photon_runtime_process.helper import drop, linux
 from photon_runtime_process.helper.workload import DEFAULT_PATH
-
-
-def redirect(port: int, targets: Sequence[Target]) -> str:
-    """Why not, or nothing."""
-    found = [(name, shutil.which(name, path=DEFAULT_PATH), arguments) for name, arguments in RULE_TOOLS]
-    why = "neither nft nor iptables-restore is installed"
-    if not any(path for _, path, _ in found):
-        return why
-    try:
-        route_everything_to_loopback()
-    except OSError as problem:
-        return f"no route: {problem}"
-    for name, path, arguments in found:
-        if path:
-            why = run_tool((path, *arguments), rules(name, port, targets))
-            if not why:
-                break
-    return why
 
 
 def run_tool(argv: tuple[str, ...], rules: str) -> str:
