@@ -32,9 +32,11 @@ from photon_core.peers.methods import (
     DecisionRequest,
     Delivered,
     DeliverRequest,
+    EventsRequest,
     ExecInput,
     ExecInputTaken,
     ExecRequest,
+    LeaseEvents,
     LogChunk,
     LogsRequest,
     Method,
@@ -57,6 +59,8 @@ DELIVER_PARAMS_BYTES_MAX = 1_048_576 + 4096
 """A section and its authorization."""
 DECISION_PARAMS_BYTES_MAX = 64
 """An order's name. It is a question without papers, so it must cost next to nothing: a look into two tables."""
+EVENTS_WAIT_S = 20.0
+"""Below what a caller waits for an answer."""
 EXEC_PARAMS_BYTES_MAX = 96 * 1024
 """A command of more than one long word, and its authorization."""
 INPUT_MORE_BYTES = 64
@@ -74,6 +78,7 @@ class Gateway:
         self.exec_desk = ExecDesk(agent)
         peers.serve(Method.DELIVER, self.deliver, allow=everyone, max_params_bytes=DELIVER_PARAMS_BYTES_MAX)
         peers.serve(Method.STATUS, self.status, allow=everyone)
+        peers.serve(Method.EVENTS, self.events, allow=everyone)
         peers.serve(Method.LOGS, self.logs, allow=everyone)
         peers.serve(Method.EXEC, self.exec, allow=everyone, max_params_bytes=EXEC_PARAMS_BYTES_MAX)
         peers.serve(
@@ -99,6 +104,14 @@ class Gateway:
         request = _read(StatusRequest, params)
         detail = await self._admit(caller, request.authorization, request.lease, Scope.STATUS)
         return fields.to_plain(lease_report(self._agent, detail))
+
+    async def events(self, caller: NodeKey, params: Any) -> Plain:
+        """Also of a lease that is over, as long as they are kept: that is when somebody asks what happened."""
+        request = _read(EventsRequest, params)
+        await self._admit(caller, request.authorization, request.lease, Scope.STATUS)
+        if request.wait:
+            await self._agent.chronicle.wait_news(request.lease, request.after, EVENTS_WAIT_S)
+        return fields.to_plain(LeaseEvents(events=await self._agent.chronicle.events(request.lease, request.after)))
 
     async def logs(self, caller: NodeKey, params: Any) -> AsyncIterator[Plain]:
         request = _read(LogsRequest, params)
