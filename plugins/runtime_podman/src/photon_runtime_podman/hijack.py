@@ -13,6 +13,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from photon_runtime_podman.frames import STDOUT, Frames
 from photon_runtime_podman.rest import API_VERSION, CALL_TIMEOUT_S, Rest, Unreachable, refusal, segment
@@ -94,7 +95,7 @@ class Exec:
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads or writes
         self._socket.close()
 
-    def _state(self) -> dict[str, object]:
+    def _state(self) -> dict[str, Any]:
         return dict(self._rest.ask("GET", f"/exec/{self.id}/json"))
 
     def _take(self, piece: bytes) -> None:

@@ -11,8 +11,11 @@ import re
 
 REFERENCE_CHARS_MAX = 512
 """Longer than any registry allows (255 for the name, 128 for the tag, 71 for the digest)."""
+_PART = r"[a-z0-9]+(?:[._\-]+[a-z0-9]+)*"
 _REFERENCE = re.compile(
-    r"(?P<name>[a-z0-9][A-Za-z0-9._:\-/]*?)(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+    r"(?P<name>(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::[0-9]{1,5})?/)?"
+    rf"{_PART}(?:/{_PART})*)"
+    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
 
 

@@ -89,6 +89,8 @@ class Rest:
         headers: Mapping[str, str],
         timeout_s: float | None,
     ) -> APIResponse:
+        if not self.socket.exists():  # podman-py would leave its own socket open for the garbage collector
+            raise Unreachable(f"Podman does not answer: there is no {self.socket}")
         call = {"GET": self._client.get, "POST": self._client.post, "DELETE": self._client.delete}[method]
         more = {"data": data} if method == "POST" else {}
         try:
