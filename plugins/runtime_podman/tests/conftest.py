@@ -1,0 +1,48 @@
+"""A real Podman: the one that CONTAINER_HOST names, and nothing of a test left in it afterwards."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from photon_runtime_podman.rest import Rest, labels_filter, segment
+
+IMAGE = "photon.test/python:1"
+LABEL = {"photon.test.of": "runtime-podman"}
+
+
+def socket_of_podman() -> Path:
+    """Skips the test, with the reason, where there is none."""
+    named = os.environ.get("CONTAINER_HOST", "")
+    if not named.startswith("unix://"):
+        pytest.skip("needs a Podman: CONTAINER_HOST=unix:///run/podman/podman.sock names one")
+    path = Path(named.removeprefix("unix://"))
+    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        pytest.skip(f"needs a Podman: nobody listens at {path}")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a rootful Podman's containers are entered")
+    return path
+
+
+@pytest.fixture
+def rest() -> Iterator[Rest]:
+    """Every container that the test labels with LABEL goes at its end, and so do their volumes."""
+    made = Rest(socket_of_podman())
+    before = volumes(made)
+    try:
+        yield made
+    finally:
+        for one in made.ask("GET", "/containers/json", {"all": "true", "filters": labels_filter(LABEL)}):
+            gone = {"force": "true", "volumes": "true", "timeout": "0", "depend": "true", "ignore": "true"}
+            made.ask("DELETE", f"/containers/{segment(one['Id'])}", gone)
+        left = volumes(made) - before
+        made.close()
+        assert not left, f"volumes left behind: {left}"
+
+
+def volumes(rest: Rest) -> set[str]:
+    return {one["Name"] for one in rest.ask("GET", "/volumes/json")}
