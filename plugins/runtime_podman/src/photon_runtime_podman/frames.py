@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from photon_core.api.runtime import ExecStream
+from photon_runtime_podman.rest import down
+
 HEADER_BYTES = 8
 STDOUT, STDERR = 1, 2
-
-
-class Unframed(Exception):
-    """What came is no frame."""
 
 
 class Frames:
@@ -19,10 +18,10 @@ class Frames:
 
     def __init__(self) -> None:
         self._head = b""
-        self._stream = STDOUT
+        self._stream = ExecStream.STDOUT
         self._left = 0
 
-    def feed(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
+    def feed(self, piece: bytes) -> Iterator[tuple[ExecStream, bytes]]:
         at = 0
         while at < len(piece):
             if self._left:
@@ -40,6 +39,6 @@ class Frames:
     def _begin(self) -> None:
         head, self._head = self._head, b""
         if head[0] not in (0, STDOUT, STDERR) or head[1:4] != b"\0\0\0":
-            raise Unframed(f"Podman's output is not framed: it begins a frame with {head.hex()}")
-        self._stream = STDERR if head[0] == STDERR else STDOUT
+            raise down(f"Podman's output is not framed: it begins a frame with {head.hex()}")
+        self._stream = ExecStream.STDERR if head[0] == STDERR else ExecStream.STDOUT
         self._left = int.from_bytes(head[4:], "big")

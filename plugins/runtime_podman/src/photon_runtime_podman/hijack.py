@@ -7,7 +7,6 @@ request spoken here. Without a terminal the output comes framed, with one it com
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections import deque
@@ -15,26 +14,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from photon_runtime_podman.frames import STDOUT, Frames
-from photon_runtime_podman.rest import API_VERSION, CALL_TIMEOUT_S, Rest, Unreachable, refusal, segment
+from photon_core.api.runtime import ExecStream, TerminalSize
+from photon_runtime_containers.engine import CALL_TIMEOUT_S, PIECE_BYTES_MAX
+from photon_runtime_podman.frames import Frames
+from photon_runtime_podman.rest import API_VERSION, Refused, Rest, down, refusal, segment
 
 HEAD_BYTES_MAX = 16_384
 """Of the answer before the stream; Podman's has about 150."""
-PIECE_BYTES = 65_536
 ENDED_WITHIN_S = 10.0
 """Between the end of a command's output and Podman's knowledge of its code lie some milliseconds."""
 LOOK_AGAIN_S = 0.01
-
-Size = tuple[int, int]
-"""Columns and rows."""
 
 
 class Exec:
     """A running command. One thread may `write` while another `read`s; `close` wakes both."""
 
-    def __init__(self, rest: Rest, container: str, command: tuple[str, ...], terminal: Size | None) -> None:
+    def __init__(self, rest: Rest, container: str, command: tuple[str, ...], terminal: TerminalSize | None) -> None:
         self._rest, self._framed = rest, terminal is None
-        self._frames, self._waiting = Frames(), deque[tuple[int, bytes]]()
+        self._frames, self._waiting = Frames(), deque[tuple[ExecStream, bytes]]()
         asked = {
             "Cmd": list(command),
             "AttachStdin": True,
@@ -48,13 +45,13 @@ class Exec:
         self._socket, first = _hijacked(rest.socket, self.id, terminal)
         self._take(first)
 
-    def read(self) -> tuple[int, bytes] | None:
-        """(stream, data), at most PIECE_BYTES of it; None at the end."""
+    def read(self) -> tuple[ExecStream, bytes] | None:
+        """(stream, data), at most PIECE_BYTES_MAX of it; None at the end."""
         while not self._waiting:
             try:
-                piece = self._socket.recv(PIECE_BYTES)
+                piece = self._socket.recv(PIECE_BYTES_MAX)
             except OSError as error:
-                raise Unreachable(f"the connection to a command in a container broke off: {error}") from error
+                raise down(f"the connection to a command in a container broke off: {error}") from error
             if not piece:
                 return None
             self._take(piece)
@@ -69,9 +66,9 @@ class Exec:
         with suppress(OSError):  # already ended, or closed
             self._socket.shutdown(socket.SHUT_WR)
 
-    def resize(self, size: Size) -> None:
-        columns, rows = size
-        self._rest.ask("POST", f"/exec/{self.id}/resize", {"w": str(columns), "h": str(rows)})
+    def resize(self, size: TerminalSize) -> None:
+        with suppress(Refused):  # the command has ended
+            self._rest.ask("POST", f"/exec/{self.id}/resize", {"w": str(size.columns), "h": str(size.rows)})
 
     def pid(self) -> int:
         """Of the command, as this machine counts them; 0 when it has ended."""
@@ -86,7 +83,7 @@ class Exec:
             if not state["Running"]:
                 return int(state["ExitCode"])
             if time.monotonic() > end:
-                raise Unreachable(f"Podman does not tell the exit code of a command that ended {ENDED_WITHIN_S} s ago")
+                raise down(f"Podman does not tell the exit code of a command that ended {ENDED_WITHIN_S} s ago")
             time.sleep(LOOK_AGAIN_S)
 
     def close(self) -> None:
@@ -99,26 +96,12 @@ class Exec:
         return dict(self._rest.ask("GET", f"/exec/{self.id}/json"))
 
     def _take(self, piece: bytes) -> None:
-        self._waiting.extend(self._frames.feed(piece) if self._framed else ([(STDOUT, piece)] if piece else []))
+        self._waiting.extend(self._frames.feed(piece) if self._framed else ([(ExecStream.STDOUT, piece)] if piece else []))
 
 
-def session_of(pid: int) -> list[int]:
-    """The processes of the command's session, by id: what it started and did not send off."""
-    leader = _session(pid)
-    same = [] if leader is None else [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
-    return [one for one in same if _session(one) == leader]
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _hijacked(path: Path, exec_id: str, terminal: Size | None) -> tuple[socket.socket, bytes]:
+def _hijacked(path: Path, exec_id: str, terminal: TerminalSize | None) -> tuple[socket.socket, bytes]:
     """The stream, and what of it came with the head of the answer."""
-    size = {"w": terminal[0], "h": terminal[1]} if terminal else {}
+    size = {"w": terminal.columns, "h": terminal.rows} if terminal else {}
     body = json.dumps({"Detach": False, "Tty": terminal is not None, **size}).encode()
     head = (
         f"POST /v{API_VERSION}/libpod/exec/{segment(exec_id)}/start HTTP/1.1\r\nHost: podman\r\nConnection: Upgrade\r\n"
@@ -135,7 +118,7 @@ def _hijacked(path: Path, exec_id: str, terminal: Size | None) -> tuple[socket.s
         stream.settimeout(None)
     except OSError as error:
         stream.close()
-        raise Unreachable(f"Podman does not answer at {path}: {error}") from error
+        raise down(f"Podman does not answer at {path}: {error}") from error
     except BaseException:
         stream.close()
         raise
@@ -148,10 +131,10 @@ def _answer(stream: socket.socket) -> tuple[int, bytes]:
     while b"\r\n\r\n" not in got:
         piece = stream.recv(4096)
         if not piece or len(got) > HEAD_BYTES_MAX:
-            raise Unreachable("Podman did not answer in HTTP")
+            raise down("Podman did not answer in HTTP")
         got += piece
     head, _, rest = got.partition(b"\r\n\r\n")
     words = head.split(b" ", 2)
     if len(words) < 2 or not words[1].isdigit():
-        raise Unreachable("Podman did not answer in HTTP")
+        raise down("Podman did not answer in HTTP")
     return int(words[1]), rest

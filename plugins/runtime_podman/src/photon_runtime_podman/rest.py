@@ -19,14 +19,14 @@ from podman.api.client import APIClient, APIResponse
 from podman.errors import APIError
 from requests.exceptions import RequestException
 
+from photon_runtime_containers.engine import CALL_TIMEOUT_S, EngineDown
+
 API_VERSION = "4.3.0"
 ANSWER_BYTES_MAX = 32 * 2**20
 """A list of 10 000 containers takes about 10 MiB."""
 LINE_BYTES_MAX = 2**20
 """Of a stream of JSON lines: an event with all labels of its container takes some KiB."""
 REASON_CHARS_MAX = 2_000
-CALL_TIMEOUT_S = 60.0
-"""For one read. A pull or a log that is followed has none: it says nothing for as long as nothing happens."""
 CONNECTIONS_MAX = 64
 """Kept for the next call; one more than that is made and dropped."""
 START_COMMAND = "systemctl enable --now podman.socket"
@@ -34,8 +34,9 @@ START_COMMAND = "systemctl enable --now podman.socket"
 Params = Mapping[str, str]
 
 
-class Unreachable(Exception):
-    """Podman does not answer at all."""
+
+def down(what: str) -> EngineDown:
+    return EngineDown(what, f"start it ({START_COMMAND}), or name its socket in the configuration")
 
 
 class Refused(Exception):
@@ -56,9 +57,11 @@ class Rest:
     def close(self) -> None:
         self._client.close()
 
-    def ask(self, method: str, path: str, params: Params | None = None, body: object = None) -> Any:
-        """What Podman answers, decoded; None when it answers nothing."""
-        response = self._send(method, path, params or {}, body, CALL_TIMEOUT_S)
+    def ask(
+        self, method: str, path: str, params: Params | None = None, body: object = None, patience_s: float = 0
+    ) -> Any:
+        """What Podman answers, decoded; None when it answers nothing. `patience_s` is what it is asked to wait."""
+        response = self._send(method, path, params or {}, body, CALL_TIMEOUT_S + patience_s)
         with _closing(response):
             text = _content(response, ANSWER_BYTES_MAX)
             return _decoded(text) if text.strip() else None
@@ -69,10 +72,9 @@ class Rest:
         with _closing(self._checked("POST", "/images/load", {}, archive, headers, CALL_TIMEOUT_S)) as response:
             _content(response, ANSWER_BYTES_MAX)
 
-    def stream(
-        self, method: str, path: str, params: Params | None = None, headers: Mapping[str, str] | None = None
-    ) -> Stream:
-        return Stream(self._checked(method, path, params or {}, None, dict(headers or {}), None))
+    def stream(self, method: str, path: str, params: Params | None = None) -> Stream:
+        """Without a deadline: a log that is followed says nothing for as long as nothing happens."""
+        return Stream(self._checked(method, path, params or {}, None, {}, None))
 
     def _send(self, method: str, path: str, params: Params, body: object, timeout_s: float) -> APIResponse:
         if body is None:
@@ -90,13 +92,13 @@ class Rest:
         timeout_s: float | None,
     ) -> APIResponse:
         if not self.socket.exists():  # podman-py would leave its own socket open for the garbage collector
-            raise Unreachable(f"Podman does not answer: there is no {self.socket}")
+            raise down(f"Podman does not answer: there is no {self.socket}")
         call = {"GET": self._client.get, "POST": self._client.post, "DELETE": self._client.delete}[method]
         more = {"data": data} if method == "POST" else {}
         try:
             response = call(path, params=params, headers=headers, timeout=timeout_s, stream=True, **more)
         except (APIError, RequestException) as error:
-            raise Unreachable(f"Podman does not answer at {self.socket}: {_innermost(error)}") from error
+            raise down(f"Podman does not answer at {self.socket}: {_innermost(error)}") from error
         if response.status_code < 400:
             return response
         with _closing(response):
@@ -112,13 +114,13 @@ class Stream:
         self._response, self._closed = response, threading.Event()
 
     def pieces(self) -> Iterator[bytes]:
-        """As they arrive. Ends when Podman ended the answer or the stream was closed; raises Unreachable else."""
+        """As they arrive. Ends when Podman ended the answer or the stream was closed; raises EngineDown else."""
         try:
             yield from self._response.iter_content(chunk_size=None)
         except (RequestException, OSError, ValueError, AttributeError) as error:
             # the last two: what urllib3 does when its response is closed in the middle of a read
             if not self._closed.is_set():
-                raise Unreachable(f"Podman's answer broke off: {_innermost(error)}") from error
+                raise down(f"Podman's answer broke off: {_innermost(error)}") from error
         finally:
             self.close()
 
@@ -130,7 +132,7 @@ class Stream:
             yield from whole
             if len(rest) > LINE_BYTES_MAX:
                 self.close()
-                raise Unreachable(f"Podman sent a line of more than {LINE_BYTES_MAX} bytes")
+                raise down(f"Podman sent a line of more than {LINE_BYTES_MAX} bytes")
         if rest:
             yield rest
 
@@ -182,9 +184,9 @@ def _content(response: APIResponse, at_most: int) -> bytes:
         for piece in response.iter_content(chunk_size=65_536):
             whole += piece
             if len(whole) > at_most:
-                raise Unreachable(f"Podman's answer is longer than {at_most} bytes")
+                raise down(f"Podman's answer is longer than {at_most} bytes")
     except RequestException as error:
-        raise Unreachable(f"Podman's answer broke off: {_innermost(error)}") from error
+        raise down(f"Podman's answer broke off: {_innermost(error)}") from error
     return bytes(whole)
 
 

@@ -1,0 +1,231 @@
+"""Podman as the engine of the shared runtime. Blocking and thread-safe; decides nothing, see the protocol."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from photon_core.api.runtime import RuntimeFailure, TerminalSize
+from photon_runtime_containers.engine import (
+    Container,
+    ContainerSpec,
+    ContainerState,
+    EngineEvent,
+    EngineInfo,
+    Image,
+    Limits,
+    LimitsRefused,
+    Listed,
+    NoSuchContainer,
+    NoSuchImage,
+    PullProgress,
+)
+from photon_runtime_podman import bodies, refusals, streams
+from photon_runtime_podman.groups import Group, same_memory
+from photon_runtime_podman.hijack import Exec
+from photon_runtime_podman.oom import out_of_memory
+from photon_runtime_podman.references import full_reference
+from photon_runtime_podman.rest import Refused, Rest, down, labels_filter, segment
+
+PROBE_NAME = "photon-storage-probe"
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+
+
+class PodmanEngine:
+    """An `Engine`. `socket` is the path of Podman's socket."""
+
+    def __init__(self, socket: Path) -> None:
+        self._rest = Rest(socket)
+        self._asked: dict[str, Limits] = {}
+        """By container, what was last asked of `update`: the kernel keeps whole pages, and this says what was meant."""
+
+    @property
+    def where(self) -> str:
+        return f"unix://{self._rest.socket}"
+
+    def info(self) -> EngineInfo:
+        return bodies.info_of(_object(self._asking("GET", "/info")))
+
+    def close(self) -> None:
+        self._rest.close()
+
+    # --- images -------------------------------------------------------------------------------------------------------
+
+    def load(self, archive: bytes) -> None:
+        try:
+            self._rest.load(archive)
+        except Refused as refused:
+            raise refusals.otherwise(refused) from refused
+
+    def image(self, name: str) -> Image | None:
+        try:
+            return bodies.image_of(_object(self._rest.ask("GET", f"/images/{segment(_named(name))}/json")))
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise refusals.otherwise(refused) from refused
+
+    def pull(self, name: str) -> streams.Items[PullProgress]:
+        asked = {"reference": _named(name), "policy": "always"}
+        try:
+            source = self._rest.stream("POST", "/images/pull", asked)
+        except Refused as refused:
+            raise refusals.of_pull(str(refused), name) from refused
+        return streams.Items(source, streams.pulling(source, name))
+
+    def limits_storage(self, image: str) -> bool:
+        """Podman can on overlay over xfs with project quotas alone, and says so when it makes a container."""
+        spec = ContainerSpec(name=PROBE_NAME, image=image, labels=(), command=("true",), storage_bytes=2**24)
+        self.remove(PROBE_NAME)  # of an agent that was killed here
+        try:
+            self._rest.ask("POST", "/containers/create", body=bodies.create_body(spec, _reference(image), ""))
+        except Refused as refused:
+            if "storage-opt" in str(refused) or "quota" in str(refused):
+                return False
+            raise refusals.of_create(refused, image) from refused
+        finally:
+            self.remove(PROBE_NAME)
+        return True
+
+    # --- containers ---------------------------------------------------------------------------------------------------
+
+    def create(self, spec: ContainerSpec) -> str:
+        hostname = spec.hostname
+        if spec.network_of:  # one name for both, as Docker has it
+            hostname = str(self._inspected(spec.network_of)["Config"].get("Hostname") or "")
+        body = bodies.create_body(spec, _reference(spec.image), hostname)
+        try:
+            return str(_object(self._rest.ask("POST", "/containers/create", body=body))["Id"])
+        except Refused as refused:
+            raise refusals.of_create(refused, spec.image) from refused
+
+    def start(self, container: str) -> None:
+        """Podman by itself would wake a dead sandbox to start what joins it, with a network that nobody wired."""
+        mode = str(self._inspected(container)["HostConfig"].get("NetworkMode") or "")
+        joined = mode.removeprefix("container:") if mode.startswith("container:") else ""
+        if joined and bodies.state_of(self._inspected(joined)["State"]["Status"]) is not ContainerState.RUNNING:
+            raise RuntimeFailure(f"the sandbox {joined[:12]} whose network it joins does not run")
+        try:
+            self._rest.ask("POST", f"/containers/{segment(container)}/start")
+        except Refused as refused:
+            raise refusals.of_start(refused) from refused
+
+    def stop(self, container: str, grace_s: float) -> None:
+        grace = {"timeout": str(math.ceil(grace_s))}
+        self._asking("POST", f"/containers/{segment(container)}/stop", grace, patience_s=grace_s)
+
+    def remove(self, container: str) -> None:
+        """What joined its network goes with it: Podman keeps no container whose sandbox is gone."""
+        gone = {"force": "true", "volumes": "true", "timeout": "0", "depend": "true"}
+        with suppress(NoSuchContainer):
+            self._asking("DELETE", f"/containers/{segment(container)}", gone)
+        self._asked.pop(container, None)
+
+    def list(self, labels: Mapping[str, str]) -> tuple[Listed, ...]:
+        asked = {"all": "true", "filters": labels_filter(labels)}
+        return tuple(bodies.listed_of(one) for one in self._asking("GET", "/containers/json", asked) or [])
+
+    def inspect(self, container: str) -> Container:
+        told = self._inspected(container)
+        try:
+            seen = bodies.container_of(told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise down(f"Podman described a container in another form: {error!r}") from error
+        if seen.state is ContainerState.RUNNING:
+            return self._as_the_kernel_has_it(seen, str(told["State"].get("CgroupPath") or ""))
+        if seen.state is ContainerState.EXITED and seen.exit_code and not seen.out_of_memory:
+            return evolve(seen, out_of_memory=out_of_memory(seen.id, seen.started_ns / 1e9))
+        return seen
+
+    def _as_the_kernel_has_it(self, seen: Container, path: str) -> Container:
+        group = Group(path)
+        limits = group.limits() if path else None
+        for meant in (self._asked.get(seen.id), seen.limits):
+            if limits and meant and same_memory(limits.memory_bytes, meant.memory_bytes):
+                limits = evolve(limits, memory_bytes=meant.memory_bytes)
+                break
+        ran_out = seen.out_of_memory or (bool(path) and group.out_of_memory())
+        return evolve(seen, limits=limits or seen.limits, out_of_memory=ran_out)
+
+    def update(self, container: str, limits: Limits) -> None:
+        state = self._inspected(container)["State"]
+        if limits.memory_bytes and Group(str(state.get("CgroupPath") or "")).holds_more_than(limits.memory_bytes):
+            raise LimitsRefused(f"it holds more than {limits.memory_bytes} bytes of memory", "it has to be made anew")
+        self._asked[container] = limits
+        try:
+            self._rest.ask("POST", f"/containers/{segment(container)}/update", body=bodies.limits_body(limits))
+        except Refused as refused:
+            gone = refusals.of_container(refused)
+            raise gone or LimitsRefused(f"Podman did not change its limits: {refused}") from refused
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    def logs(self, container: str, *, follow: bool, tail_lines: int | None, since_ns: int) -> streams.Items[bytes]:
+        path = f"/containers/{segment(container)}/logs"
+        asked = {"stdout": "true", "stderr": "true"}
+        if since_ns:
+            asked["since"] = bodies.time_text(since_ns - 1)  # Podman's means after it
+        kept = 0
+        try:
+            if tail_lines is not None:
+                so_far = self._rest.stream("GET", path, asked)
+                kept = sum(map(len, streams.log_pieces(so_far, None, 0)))
+            if tail_lines is not None and kept == 0:
+                tail_lines = None
+            source = self._rest.stream("GET", path, {**asked, "follow": "true"} if follow else asked)
+        except Refused as refused:
+            raise refusals.of_container(refused) or refusals.otherwise(refused) from refused
+        return streams.Items(source, streams.log_pieces(source, tail_lines, kept))
+
+    def exec(self, container: str, command: tuple[str, ...], terminal: TerminalSize | None) -> Exec:
+        try:
+            return Exec(self._rest, container, command, terminal)
+        except Refused as refused:
+            if "container state improper" in refused.cause:
+                raise NoSuchContainer(str(refused)) from refused
+            raise refusals.of_container(refused) or refusals.of_start(refused) from refused
+
+    def events(self, labels: Mapping[str, str]) -> streams.Items[EngineEvent]:
+        """From this second on: so that what happens before Podman has begun to look is told too."""
+        asked = {"stream": "true", "since": str(int(time.time())), "filters": labels_filter(labels, type=["container"])}
+        try:
+            source = self._rest.stream("GET", "/events", asked)
+        except Refused as refused:
+            raise refusals.otherwise(refused) from refused
+        return streams.Items(source, streams.events(source))
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    def _asking(self, method: str, path: str, params: Mapping[str, str] | None = None, patience_s: float = 0) -> Any:
+        try:
+            return self._rest.ask(method, path, params, patience_s=patience_s)
+        except Refused as refused:
+            raise refusals.of_container(refused) or refusals.otherwise(refused) from refused
+
+    def _inspected(self, container: str) -> dict[str, Any]:
+        return _object(self._asking("GET", f"/containers/{segment(container)}/json"))
+
+
+def _named(image: str) -> str:
+    try:
+        return full_reference(image)
+    except ValueError as error:
+        raise NoSuchImage(str(error)) from error
+
+
+def _reference(image: str) -> str:
+    """Of an image that the runtime has already asked for: by its id, or by its name."""
+    return image.removeprefix("sha256:") if _ID.fullmatch(image) else _named(image)
+
+
+def _object(told: Any) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise down(f"Podman answered {str(told)[:80]!r} where an object was asked for")
+    return told
