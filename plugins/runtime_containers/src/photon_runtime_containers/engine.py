@@ -148,11 +148,11 @@ class ContainerSpec:
     - no terminal, no open stdin; stdout and stderr kept in files of at most `log_bytes` together, the oldest go first;
     - swap not beyond memory; no core files; its own user and group namespaces as the engine is configured.
 
-    `network_of` None: a network namespace with loopback alone; otherwise the id of the container whose it joins, that of
-    the moment in which this one is started. Then it has no hostname of its own either.
+    `network_of` None: a network namespace with loopback alone; otherwise the id of the container whose it joins, that
+    of the moment in which this one is started. Then it has no hostname of its own either.
 
-    `entrypoint` and `command` empty: the image's. A given `entrypoint` makes the image's command void. `env` adds to the
-    image's and wins. User, working folder and stop signal are the image's.
+    `entrypoint` and `command` empty: the image's. A given `entrypoint` makes the image's command void. `env` adds to
+    the image's and wins. User, working folder and stop signal are the image's.
 
     `storage_bytes` bounds the writable layer, and is 0 where `Engine.limits_storage` said that it cannot be.
     `temporary` are (path, bytes) of folders in memory, writable by everybody, without devices or set-user-id.
@@ -188,8 +188,8 @@ class ContainerState(Enum):
 class Container:
     """Times are Unix time in ns, 0 for never, and of the run that `state` is about.
 
-    `pid` is that of its first process, as this machine counts, 0 when it does not run. `out_of_memory`: the kernel killed
-    something in it for want of memory during this run. `error` is why it could not be started.
+    `pid` is that of its first process, as this machine counts, 0 when it does not run. `out_of_memory`: the kernel
+    killed something in it for want of memory during this run. `error` is why it could not be started.
     """
 
     id: str
@@ -218,7 +218,7 @@ class Listed:
 
 @frozen(kw_only=True)
 class EngineEvent:
-    """Something happened to a container: `what` is start, die, oom, destroy, create, or another word of the engine's."""
+    """Something happened to a container: `what` is start, die, oom, destroy, or another of the engine's words."""
 
     container: str
     what: str
@@ -337,8 +337,8 @@ class Streams(Protocol):
 
     def exec(self, container: str, command: tuple[str, ...], terminal: TerminalSize | None) -> EngineExec:
         """Start it: as the container's user, in its folder, with its environment; three pipes without `terminal`, else
-        a terminal that has this size. Raises CannotStart when there is no such command (or gives an EngineExec that says
-        so on its output, with exit code 126 or 127), NoSuchContainer when the container is gone or does not run.
+        a terminal that has this size. Raises CannotStart when there is no such command, or one that cannot be executed;
+        NoSuchContainer when the container is gone or does not run.
         """
         ...
 
