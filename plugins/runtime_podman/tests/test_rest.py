@@ -1,37 +1,12 @@
 """What Podman answers is bounded, and its errors keep their reason."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from photon_runtime_podman import rest
-from photon_runtime_podman.rest import REASON_CHARS_MAX, Rest, Stream, Unreachable, labels_filter, refusal, segment
-
-
-class Answer:
-    """As much of a response as a stream takes."""
-
-    status_code = 200
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces, self.raw = pieces, self
-
-    def iter_content(self, chunk_size: int | None) -> Iterator[bytes]:
-        return iter(self._pieces)
-
-    def shutdown(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def stream(*pieces: bytes) -> Stream:
-    answer: Any = Answer(*pieces)
-    return Stream(answer)
+from photon_runtime_containers.engine import EngineDown
+from photon_runtime_podman.rest import REASON_CHARS_MAX, Rest, labels_filter, refusal, segment
 
 
 def test_an_error_says_cause_and_message() -> None:
@@ -50,16 +25,6 @@ def test_a_reason_is_bounded() -> None:
     assert len(told.cause) == len(str(told)) == REASON_CHARS_MAX
 
 
-def test_lines_are_cut_wherever_the_pieces_end() -> None:
-    assert list(stream(b"one\ntw", b"o", b"\n\nthree").lines()) == [b"one", b"two", b"", b"three"]
-
-
-def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "LINE_BYTES_MAX", 10)
-    with pytest.raises(Unreachable, match="more than 10 bytes"):
-        list(stream(b"12345678", b"90123").lines())
-
-
 def test_each_label_is_asked_for_with_its_value() -> None:
     """A bare key, or a list where podman-py wants a string, matches no event and no container without a word."""
     asked = labels_filter({"b": "2", "a": "x=y"}, type=["container"])
@@ -73,6 +38,6 @@ def test_a_name_cannot_leave_its_place_in_a_path() -> None:
 
 def test_an_absent_socket_is_unreachable(tmp_path: Path) -> None:
     absent = Rest(tmp_path / "podman.sock")
-    with pytest.raises(Unreachable, match=r"there is no .*podman.sock"):
+    with pytest.raises(EngineDown, match=r"there is no .*podman.sock"):
         absent.ask("GET", "/_ping")
     absent.close()

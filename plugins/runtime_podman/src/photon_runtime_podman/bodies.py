@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import resource
-from collections.abc import Mapping
-from datetime import datetime, timezone
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from photon_runtime_containers.engine import (
@@ -22,8 +21,6 @@ from photon_runtime_podman.groups import CPU_PERIOD_US
 
 CPU_QUOTA_US_MIN = 1_000
 """The kernel takes no less."""
-FILES_MAX, PROCESSES_MAX = 1_048_576, 1_048_576
-"""What Podman gives by itself, when it may."""
 NOT_YET = {"created", "configured", "initialized", "initialised", "unknown"}
 RUNS = {"running", "paused", "stopping"}
 EVENT_WORDS = {"died": "die", "remove": "destroy"}
@@ -34,8 +31,8 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d
 # --- what is asked ----------------------------------------------------------------------------------------------------
 
 
-def create_body(spec: ContainerSpec, image: str, hostname: str) -> dict[str, Any]:
-    """`image` is a full name or an id."""
+def create_body(spec: ContainerSpec, image: str, hostname: str, ulimits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`image` is a full name or an id, `ulimits` those of `ulimits_body`."""
     body: dict[str, Any] = {
         **ALIKE,
         "name": spec.name,
@@ -46,7 +43,7 @@ def create_body(spec: ContainerSpec, image: str, hostname: str) -> dict[str, Any
         "hostname": hostname,
         "mounts": [*map(_mount, spec.mounts), *(_temporary(path, size) for path, size in spec.temporary)],
         "resource_limits": limits_body(spec.limits),
-        "r_limits": _process_limits(),
+        "r_limits": list(ulimits),
         "log_configuration": {"driver": "k8s-file", **({"size": spec.log_bytes} if spec.log_bytes else {})},
         "read_only_filesystem": spec.read_only,
         "cap_add": [f"CAP_{name}" for name in spec.capabilities],
@@ -104,18 +101,13 @@ def _temporary(path: str, size: int) -> dict[str, Any]:
     return {"type": "tmpfs", "destination": path, "options": options}
 
 
-def _process_limits() -> list[dict[str, Any]]:
-    """No core files. Once one limit is given Podman asks for the most of the other two, which its own may not allow;
-    this process' are a better guess.
-    """
-
-    def capped(which: int, most: int) -> int:
-        hard = resource.getrlimit(which)[1]
-        return most if hard == resource.RLIM_INFINITY else min(hard, most)
-
-    files, processes = capped(resource.RLIMIT_NOFILE, FILES_MAX), capped(resource.RLIMIT_NPROC, PROCESSES_MAX)
-    return [{"type": name, "soft": most, "hard": most} for name, most in
-            (("CORE", 0), ("NOFILE", files), ("NPROC", processes))]  # fmt: skip
+def ulimits_body(usual: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`usual` as `inspect` tells it."""
+    kept = [
+        {"type": str(one["Name"]).upper().removeprefix("RLIMIT_"), "soft": int(one["Soft"]), "hard": int(one["Hard"])}
+        for one in usual
+    ]
+    return [*(one for one in kept if one["type"] != "CORE"), {"type": "CORE", "soft": 0, "hard": 0}]
 
 
 # --- what is answered -------------------------------------------------------------------------------------------------
@@ -209,5 +201,5 @@ def time_ns(text: str) -> int:
 
 def time_text(ns: int) -> str:
     """The same the other way: as seconds Podman would read it into a float, and lose the last digits."""
-    whole = datetime.fromtimestamp(ns // 1_000_000_000, tz=timezone.utc)
+    whole = datetime.fromtimestamp(ns // 1_000_000_000, tz=UTC)
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{ns % 1_000_000_000:09d}Z"

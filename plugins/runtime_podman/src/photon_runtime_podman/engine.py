@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,13 +29,14 @@ from photon_runtime_containers.engine import (
     PullProgress,
 )
 from photon_runtime_podman import bodies, refusals, streams
+from photon_runtime_podman.follow import Stream
 from photon_runtime_podman.groups import Group, same_memory
 from photon_runtime_podman.hijack import Exec
 from photon_runtime_podman.oom import out_of_memory
 from photon_runtime_podman.references import full_reference
 from photon_runtime_podman.rest import Refused, Rest, down, labels_filter, segment
 
-PROBE_NAME = "photon-storage-probe"
+PROBE_NAME = "photon-probe"
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 
@@ -45,6 +47,8 @@ class PodmanEngine:
         self._rest = Rest(socket)
         self._asked: dict[str, Limits] = {}
         """By container, what was last asked of `update`: the kernel keeps whole pages, and this says what was meant."""
+        self._ulimits: list[dict[str, Any]] | None = None
+        self._probing = threading.Lock()
 
     @property
     def where(self) -> str:
@@ -75,24 +79,46 @@ class PodmanEngine:
     def pull(self, name: str) -> streams.Items[PullProgress]:
         asked = {"reference": _named(name), "policy": "always"}
         try:
-            source = self._rest.stream("POST", "/images/pull", asked)
+            source = Stream(self._rest.socket, "POST", "/images/pull", asked)
         except Refused as refused:
             raise refusals.of_pull(str(refused), name) from refused
         return streams.Items(source, streams.pulling(source, name))
 
     def limits_storage(self, image: str) -> bool:
         """Podman can on overlay over xfs with project quotas alone, and says so when it makes a container."""
-        spec = ContainerSpec(name=PROBE_NAME, image=image, labels=(), command=("true",), storage_bytes=2**24)
-        self.remove(PROBE_NAME)  # of an agent that was killed here
         try:
-            self._rest.ask("POST", "/containers/create", body=bodies.create_body(spec, _reference(image), ""))
+            self._tried(image, {"storage_opts": {"size": str(2**24)}})
         except Refused as refused:
             if "storage-opt" in str(refused) or "quota" in str(refused):
                 return False
             raise refusals.of_create(refused, image) from refused
+        return True
+
+    def _ulimits_with(self, image: str) -> list[dict[str, Any]]:
+        """What every container is limited to: what Podman's configuration says, but no core files. Once one limit is
+        given, Podman asks for its own most of the others, which the kernel may refuse; so all have to be.
+        """
+        with self._probing:
+            if self._ulimits is None:
+                usual = self._tried(image, {})["HostConfig"].get("Ulimits") or []
+                self._ulimits = bodies.ulimits_body(usual)
+            return self._ulimits
+
+    def _tried(self, image: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a container that is never started, and look at it."""
+        body = {
+            "name": PROBE_NAME,
+            "image": _reference(image),
+            "command": ["true"],
+            "netns": {"nsmode": "none"},
+            **more,
+        }
+        self.remove(PROBE_NAME)  # of an agent that was killed here
+        try:
+            self._rest.ask("POST", "/containers/create", body=body)
+            return self._inspected(PROBE_NAME)
         finally:
             self.remove(PROBE_NAME)
-        return True
 
     # --- containers ---------------------------------------------------------------------------------------------------
 
@@ -100,8 +126,8 @@ class PodmanEngine:
         hostname = spec.hostname
         if spec.network_of:  # one name for both, as Docker has it
             hostname = str(self._inspected(spec.network_of)["Config"].get("Hostname") or "")
-        body = bodies.create_body(spec, _reference(spec.image), hostname)
         try:
+            body = bodies.create_body(spec, _reference(spec.image), hostname, self._ulimits_with(spec.image))
             return str(_object(self._rest.ask("POST", "/containers/create", body=body))["Id"])
         except Refused as refused:
             raise refusals.of_create(refused, spec.image) from refused
@@ -172,16 +198,18 @@ class PodmanEngine:
         asked = {"stdout": "true", "stderr": "true"}
         if since_ns:
             asked["since"] = bodies.time_text(since_ns - 1)  # Podman's means after it
+        self._inspected(container)  # a log that is followed says whether there is one with its first line
         kept = 0
         try:
             if tail_lines is not None:
-                so_far = self._rest.stream("GET", path, asked)
-                kept = sum(map(len, streams.log_pieces(so_far, None, 0)))
-            if tail_lines is not None and kept == 0:
-                tail_lines = None
-            source = self._rest.stream("GET", path, {**asked, "follow": "true"} if follow else asked)
+                kept = sum(map(len, streams.log_pieces(Stream(self._rest.socket, "GET", path, asked), None, 0)))
+            if follow:
+                asked["follow"] = "true"
+            source = Stream(self._rest.socket, "GET", path, asked, eager=not follow)
         except Refused as refused:
             raise refusals.of_container(refused) or refusals.otherwise(refused) from refused
+        if kept == 0:
+            tail_lines = None
         return streams.Items(source, streams.log_pieces(source, tail_lines, kept))
 
     def exec(self, container: str, command: tuple[str, ...], terminal: TerminalSize | None) -> Exec:
@@ -196,7 +224,7 @@ class PodmanEngine:
         """From this second on: so that what happens before Podman has begun to look is told too."""
         asked = {"stream": "true", "since": str(int(time.time())), "filters": labels_filter(labels, type=["container"])}
         try:
-            source = self._rest.stream("GET", "/events", asked)
+            source = Stream(self._rest.socket, "GET", "/events", asked)
         except Refused as refused:
             raise refusals.otherwise(refused) from refused
         return streams.Items(source, streams.events(source))

@@ -96,7 +96,9 @@ class Exec:
         return dict(self._rest.ask("GET", f"/exec/{self.id}/json"))
 
     def _take(self, piece: bytes) -> None:
-        self._waiting.extend(self._frames.feed(piece) if self._framed else ([(ExecStream.STDOUT, piece)] if piece else []))
+        self._waiting.extend(
+            self._frames.feed(piece) if self._framed else ([(ExecStream.STDOUT, piece)] if piece else [])
+        )
 
 
 def _hijacked(path: Path, exec_id: str, terminal: TerminalSize | None) -> tuple[socket.socket, bytes]:

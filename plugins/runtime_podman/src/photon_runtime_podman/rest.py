@@ -8,8 +8,7 @@ Everything here blocks. One `Rest` may be used by many threads: each call takes 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,12 @@ from photon_runtime_containers.engine import CALL_TIMEOUT_S, EngineDown
 API_VERSION = "4.3.0"
 ANSWER_BYTES_MAX = 32 * 2**20
 """A list of 10 000 containers takes about 10 MiB."""
-LINE_BYTES_MAX = 2**20
-"""Of a stream of JSON lines: an event with all labels of its container takes some KiB."""
 REASON_CHARS_MAX = 2_000
 CONNECTIONS_MAX = 64
 """Kept for the next call; one more than that is made and dropped."""
 START_COMMAND = "systemctl enable --now podman.socket"
 
 Params = Mapping[str, str]
-
 
 
 def down(what: str) -> EngineDown:
@@ -72,10 +68,6 @@ class Rest:
         with _closing(self._checked("POST", "/images/load", {}, archive, headers, CALL_TIMEOUT_S)) as response:
             _content(response, ANSWER_BYTES_MAX)
 
-    def stream(self, method: str, path: str, params: Params | None = None) -> Stream:
-        """Without a deadline: a log that is followed says nothing for as long as nothing happens."""
-        return Stream(self._checked(method, path, params or {}, None, {}, None))
-
     def _send(self, method: str, path: str, params: Params, body: object, timeout_s: float) -> APIResponse:
         if body is None:
             return self._checked(method, path, params, None, {}, timeout_s)
@@ -89,7 +81,7 @@ class Rest:
         params: Params,
         data: bytes | None,
         headers: Mapping[str, str],
-        timeout_s: float | None,
+        timeout_s: float,
     ) -> APIResponse:
         if not self.socket.exists():  # podman-py would leave its own socket open for the garbage collector
             raise down(f"Podman does not answer: there is no {self.socket}")
@@ -103,47 +95,6 @@ class Rest:
             return response
         with _closing(response):
             raise refusal(response.status_code, _content(response, ANSWER_BYTES_MAX))
-
-
-class Stream:
-    """An answer that comes in pieces. `close` may be called by any thread, also while another waits for a piece, whose
-    iteration then ends.
-    """
-
-    def __init__(self, response: APIResponse) -> None:
-        self._response, self._closed = response, threading.Event()
-
-    def pieces(self) -> Iterator[bytes]:
-        """As they arrive. Ends when Podman ended the answer or the stream was closed; raises EngineDown else."""
-        try:
-            yield from self._response.iter_content(chunk_size=None)
-        except (RequestException, OSError, ValueError, AttributeError) as error:
-            # the last two: what urllib3 does when its response is closed in the middle of a read
-            if not self._closed.is_set():
-                raise down(f"Podman's answer broke off: {_innermost(error)}") from error
-        finally:
-            self.close()
-
-    def lines(self) -> Iterator[bytes]:
-        """The pieces cut at line ends. A line that is too long is an error, not a reason to keep all of it."""
-        rest = b""
-        for piece in self.pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            yield from whole
-            if len(rest) > LINE_BYTES_MAX:
-                self.close()
-                raise down(f"Podman sent a line of more than {LINE_BYTES_MAX} bytes")
-        if rest:
-            yield rest
-
-    def close(self) -> None:
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        with suppress(ValueError, RuntimeError, OSError):
-            self._response.raw.shutdown()  # wakes a thread that reads; what it waits for cannot be closed under it
-        with suppress(OSError):
-            self._response.close()
 
 
 def refusal(status: int, body: bytes) -> Refused:

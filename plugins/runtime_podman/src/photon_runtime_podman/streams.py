@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeVar
 
 from photon_runtime_containers.engine import PIECE_BYTES_MAX, EngineEvent, PullProgress, RegistryUnreachable
 from photon_runtime_podman.bodies import event_of
+from photon_runtime_podman.follow import Stream
 from photon_runtime_podman.frames import Frames
 from photon_runtime_podman.refusals import of_pull
-from photon_runtime_podman.rest import Stream, down
+from photon_runtime_podman.rest import down
 from photon_runtime_podman.tail import Tail
 
 T = TypeVar("T")
