@@ -7,56 +7,68 @@ bounded number of threads, and whoever waits for a place waits no longer than fo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import trio
 
+from photon_core.api.runtime import RuntimeFailure
 from photon_runtime_containers.engine import CALL_TIMEOUT_S, Engine, EngineDown, Stream
+from photon_runtime_containers.pump import Pump
 
 T = TypeVar("T")
 
-CALLS_AT_ONCE_MAX = 16
+CALLS_AT_ONCE_MAX = 8
+"""Questions, and changes, each: a workload that takes its time to stop must not keep others from being looked at."""
 STREAMS_AT_ONCE_MAX = 512
-"""Logs that are followed and commands that are talked to: each holds a thread while it waits."""
+"""Logs, events and pulls: each holds a thread."""
 LOOK_S = 15.0
 """For questions. The agent asks every few seconds; an engine that needs longer is down as far as it can tell."""
-END_OF_STREAM = None
 
 
 class Calls:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._calls = trio.CapacityLimiter(CALLS_AT_ONCE_MAX)
-        self._streams = trio.CapacityLimiter(STREAMS_AT_ONCE_MAX)
+        self._questions = trio.CapacityLimiter(CALLS_AT_ONCE_MAX)
+        self._changes = trio.CapacityLimiter(CALLS_AT_ONCE_MAX)
+        self._streams = 0
+        self.writers = trio.CapacityLimiter(STREAMS_AT_ONCE_MAX)
+        """For input of commands that do not read it: each holds a thread until it is read, or the session closed."""
 
     async def ask(self, call: Callable[[], T], within_s: float = LOOK_S) -> T:
         """A question: may be cancelled, nobody minds the answer then."""
         with trio.move_on_after(within_s):
-            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._calls)
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._questions)
         raise self.mute(within_s)
 
     async def do(self, call: Callable[[], T], within_s: float = CALL_TIMEOUT_S) -> T:
         """A change: not cancelled half-way, or nobody would know what became of it."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + within_s):
-            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._calls)
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._changes)
         raise self.mute(within_s)
 
     def mute(self, within_s: float) -> EngineDown:
         what = "the container engine does not answer"
         return EngineDown(what, f"{self.engine.where} gave no answer within {within_s:g} s: see to the engine there")
 
-    async def streaming(self, call: Callable[[], T]) -> T:
-        """A blocking step of a stream: may take for ever, and is given up when cancelled; then close the stream."""
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._streams)
+    @asynccontextmanager
+    async def stream(self, begin: Callable[[], Stream[T]]) -> AsyncIterator[Pump[T]]:
+        """An open stream; closed at the end, which also frees the thread that waits in it."""
+        with self._counted():
+            opened = await self.do(begin)
+            pump = Pump(lambda: next(opened, None), opened.close)
+            try:
+                yield pump
+            finally:
+                pump.close()
 
-    async def iterate(self, stream: Stream[T]) -> AsyncIterator[T]:
-        """All of it; closes it at the end, which is also what frees the thread that waits in it."""
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self._streams >= STREAMS_AT_ONCE_MAX:
+            raise RuntimeFailure(f"more than {STREAMS_AT_ONCE_MAX} logs are followed here already", "try again later")
+        self._streams += 1
         try:
-            while True:
-                piece = await self.streaming(lambda: next(stream, END_OF_STREAM))
-                if piece is END_OF_STREAM:
-                    return
-                yield piece
+            yield
         finally:
-            stream.close()
+            self._streams -= 1

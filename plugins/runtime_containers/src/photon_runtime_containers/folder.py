@@ -154,14 +154,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def write_file(path: Path, contents: bytes, mode: int = 0o600) -> None:
-    """All of it or nothing, also after a crash. The name then belongs to another file."""
+def write_file(path: Path, contents: bytes, *, synced: bool = False) -> None:
+    """All of it or nothing; with `synced` also when the machine loses power. For this user's eyes."""
     part = path.with_name(path.name + ".part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(contents)
-        file.flush()
-        os.fsync(fd)
+        if synced:
+            file.flush()
+            os.fsync(fd)
     part.replace(path)
 
 

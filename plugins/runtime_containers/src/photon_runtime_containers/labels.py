@@ -89,8 +89,11 @@ class Owner:
             return None
         if not hmac.compare_digest(self._seal(name, ours).encode(), labels.get(SEAL, "").encode()):
             return None
+        instance = instance_of(ours)
+        if instance is None:
+            return None
         return Identity(
-            instance=InstanceId(LeaseId.parse(ours[LEASE]), ours[SERVICE], int(ours[ORDINAL])),
+            instance=instance,
             role=Role(ours[ROLE]),
             spec_digest=ours[DIGEST],
             manifest_version=bytes.fromhex(ours[VERSION]),
@@ -110,8 +113,16 @@ def owner_of(home: Path, chain_id: Hash, agent: str) -> Owner:
         key = b""
     if len(key) != KEY_BYTES:  # none, or torn by a crash in the moment when it was made
         key = secrets.token_bytes(KEY_BYTES)
-        write_file(path, key, mode=0o600)
+        write_file(path, key, synced=True)
     return Owner(chain_id=chain_id, agent=agent, key=key)
+
+
+def instance_of(labels: Mapping[str, str]) -> InstanceId | None:
+    """What they say, be it true or not; None where they say nothing that can be read."""
+    try:
+        return InstanceId(LeaseId.parse(labels[LEASE]), labels[SERVICE], int(labels[ORDINAL]))
+    except (KeyError, ValueError):
+        return None
 
 
 def of_workload(instance: InstanceId, spec_digest: str, manifest_version: Hash) -> Identity:

@@ -73,7 +73,7 @@ def fresh_socket() -> socket.socket:
 
 
 def allow_low_ports() -> None:
-    """Every port may be listened on by whoever lives here: the network is its own. (proc shows the thread's network.)"""
+    """Whoever lives here may listen on every port: the network is its own. (proc shows that of the thread.)"""
     if PORTS_FOR_ALL.exists():
         PORTS_FOR_ALL.write_text("0")
 
@@ -91,3 +91,12 @@ def route_everything_to_loopback() -> None:
         code = -struct.unpack_from("=i", netlink.recv(4096), 16)[0]
         if code:
             raise OSError(code, os.strerror(code))
+
+
+def same_network(one: int, other: int) -> bool:
+    """Whether two processes live in one network namespace; False when one of them is gone."""
+    try:
+        first, second = (Path(f"/proc/{pid}/ns/net").stat() for pid in (one, other))
+    except OSError:
+        return False
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)

@@ -1,0 +1,1 @@
+"""Photon runtime plugin `runtime_docker`: workloads as containers of a Docker engine on this machine."""
