@@ -126,6 +126,18 @@ def test_a_time_survives_to_its_last_digit(ns: int) -> None:
     assert bodies.time_ns(bodies.time_text(ns)) == ns
 
 
+def test_the_cut_between_two_runs_lies_between_them() -> None:
+    ended, began = "2026-12-01T02:00:00.000Z", "2026-12-01T02:00:00.100Z"
+    state = {"StartedAt": began, "FinishedAt": ended}
+    assert bodies.time_ns(ended) < bodies.cut_ns(state, bodies.time_ns(began), 0) < bodies.time_ns(began)
+    for end in (NEVER, "2026-12-01T03:00:00Z"):  # the first run; and one that is over, so that the last end is unknown
+        cut = bodies.cut_ns({**state, "FinishedAt": end}, bodies.time_ns(began), 0)
+        assert bodies.time_ns(ended) < cut < bodies.time_ns(began)
+    assert bodies.cut_ns(state, 77, 0) == 76
+    later = bodies.time_ns(ended) + 40_000_000
+    assert bodies.cut_ns(state, bodies.time_ns(began), later) == later + bodies.CLOCK_LAG_NS
+
+
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-12-01", "2026-12-01T01:56:01", "2026-13-01T01:56:01Z"])
 def test_what_is_no_time_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no time|month"):

@@ -21,6 +21,8 @@ from photon_runtime_podman.groups import CPU_PERIOD_US
 
 CPU_QUOTA_US_MIN = 1_000
 """The kernel takes no less."""
+CLOCK_LAG_NS = 10_000_000
+NOTED_LATE_NS = 50_000_000
 NOT_YET = {"created", "configured", "initialized", "initialised", "unknown"}
 RUNS = {"running", "paused", "stopping"}
 EVENT_WORDS = {"died": "die", "remove": "destroy"}
@@ -186,6 +188,20 @@ def info_of(told: Mapping[str, Any]) -> EngineInfo:
         rootless=bool(security.get("rootless")),
         warnings=tuple(warnings),
     )
+
+
+def cut_ns(state: Mapping[str, Any], since_ns: int, ended_ns: int) -> int:
+    """After which time a log has what was written at `since_ns` or later, and if that is when a run began, all of it.
+
+    Podman notes the start of a run after it, so that its first lines may be older; and an end with a clock that lags
+    some milliseconds. Between two runs lie many more: the next one is made ready after the end of the last. That is
+    `ended_ns`, if it is known; while a run goes on `state` has it too.
+    """
+    if time_ns(state["StartedAt"]) != since_ns:
+        return since_ns - 1
+    told_ns = time_ns(state["FinishedAt"])
+    ends_ns = [end for end in (ended_ns, told_ns) if 0 < end < since_ns - CLOCK_LAG_NS]
+    return max(ends_ns) + CLOCK_LAG_NS if ends_ns else since_ns - NOTED_LATE_NS
 
 
 def time_ns(text: str) -> int:

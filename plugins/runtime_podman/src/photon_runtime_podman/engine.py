@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import time
@@ -25,18 +26,20 @@ from photon_runtime_containers.engine import (
     LimitsRefused,
     Listed,
     NoSuchContainer,
-    NoSuchImage,
     PullProgress,
 )
+from photon_runtime_containers.references import full_reference
 from photon_runtime_podman import bodies, refusals, streams
 from photon_runtime_podman.follow import Stream
 from photon_runtime_podman.groups import Group, same_memory
 from photon_runtime_podman.hijack import Exec
 from photon_runtime_podman.oom import out_of_memory
-from photon_runtime_podman.references import full_reference
 from photon_runtime_podman.rest import Refused, Rest, down, labels_filter, segment
 
 PROBE_NAME = "photon-probe"
+SOCKET = "/run/podman/podman.sock"
+"""Of the unit podman.socket, where Podman's own tools look when root asks."""
+SOCKET_VARIABLE = "CONTAINER_HOST"
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 
@@ -46,9 +49,23 @@ class PodmanEngine:
     def __init__(self, socket: Path) -> None:
         self._rest = Rest(socket)
         self._asked: dict[str, Limits] = {}
-        """By container, what was last asked of `update`: the kernel keeps whole pages, and this says what was meant."""
+        """By container, what was last asked of `update`. Podman before 5 has no other limits for one that does not run
+        than those it was made with; and the kernel keeps whole pages, so this says what was meant.
+        """
+        self._ended: dict[str, int] = {}
+        """By container, when the run before this one ended, as Podman says until this one ends."""
         self._ulimits: list[dict[str, Any]] | None = None
         self._probing = threading.Lock()
+
+    @classmethod
+    def at(cls, url: str) -> PodmanEngine:
+        """At `unix:///…`; empty: where Podman's own tools would look. RuntimeFailure for what is no such socket."""
+        named = url or os.environ.get(SOCKET_VARIABLE, "") or f"unix://{SOCKET}"
+        path = named.removeprefix("unix://")
+        if not path.startswith("/"):
+            what = f"{named} is no socket of this machine, whose containers alone can be entered"
+            raise RuntimeFailure(what, f"write it as unix://{SOCKET}")
+        return cls(Path(path))
 
     @property
     def where(self) -> str:
@@ -70,14 +87,14 @@ class PodmanEngine:
 
     def image(self, name: str) -> Image | None:
         try:
-            return bodies.image_of(_object(self._rest.ask("GET", f"/images/{segment(_named(name))}/json")))
+            return bodies.image_of(_object(self._rest.ask("GET", f"/images/{segment(full_reference(name))}/json")))
         except Refused as refused:
             if refused.status == 404:
                 return None
             raise refusals.otherwise(refused) from refused
 
     def pull(self, name: str) -> streams.Items[PullProgress]:
-        asked = {"reference": _named(name), "policy": "always"}
+        asked = {"reference": full_reference(name), "policy": "always"}
         try:
             source = Stream(self._rest.socket, "POST", "/images/pull", asked)
         except Refused as refused:
@@ -134,7 +151,8 @@ class PodmanEngine:
 
     def start(self, container: str) -> None:
         """Podman by itself would wake a dead sandbox to start what joins it, with a network that nobody wired."""
-        mode = str(self._inspected(container)["HostConfig"].get("NetworkMode") or "")
+        before = self._inspected(container)
+        mode = str(before["HostConfig"].get("NetworkMode") or "")
         joined = mode.removeprefix("container:") if mode.startswith("container:") else ""
         if joined and bodies.state_of(self._inspected(joined)["State"]["Status"]) is not ContainerState.RUNNING:
             raise RuntimeFailure(f"the sandbox {joined[:12]} whose network it joins does not run")
@@ -142,6 +160,11 @@ class PodmanEngine:
             self._rest.ask("POST", f"/containers/{segment(container)}/start")
         except Refused as refused:
             raise refusals.of_start(refused) from refused
+        if bodies.state_of(before["State"]["Status"]) is ContainerState.EXITED:
+            self._ended[container] = bodies.time_ns(before["State"]["FinishedAt"])
+        if asked := self._asked.get(container):
+            with suppress(LimitsRefused):  # `inspect` shows it, and who looks asks again
+                self._change(container, asked)
 
     def stop(self, container: str, grace_s: float) -> None:
         grace = {"timeout": str(math.ceil(grace_s))}
@@ -153,6 +176,7 @@ class PodmanEngine:
         with suppress(NoSuchContainer):
             self._asking("DELETE", f"/containers/{segment(container)}", gone)
         self._asked.pop(container, None)
+        self._ended.pop(container, None)
 
     def list(self, labels: Mapping[str, str]) -> tuple[Listed, ...]:
         asked = {"all": "true", "filters": labels_filter(labels)}
@@ -167,8 +191,8 @@ class PodmanEngine:
         if seen.state is ContainerState.RUNNING:
             return self._as_the_kernel_has_it(seen, str(told["State"].get("CgroupPath") or ""))
         if seen.state is ContainerState.EXITED and seen.exit_code and not seen.out_of_memory:
-            return evolve(seen, out_of_memory=out_of_memory(seen.id, seen.started_ns / 1e9))
-        return seen
+            seen = evolve(seen, out_of_memory=out_of_memory(seen.id, seen.started_ns / 1e9))
+        return evolve(seen, limits=self._asked.get(seen.id, seen.limits))
 
     def _as_the_kernel_has_it(self, seen: Container, path: str) -> Container:
         group = Group(path)
@@ -181,10 +205,16 @@ class PodmanEngine:
         return evolve(seen, limits=limits or seen.limits, out_of_memory=ran_out)
 
     def update(self, container: str, limits: Limits) -> None:
+        """Of one that does not run: when it is started."""
         state = self._inspected(container)["State"]
-        if limits.memory_bytes and Group(str(state.get("CgroupPath") or "")).holds_more_than(limits.memory_bytes):
-            raise LimitsRefused(f"it holds more than {limits.memory_bytes} bytes of memory", "it has to be made anew")
+        if bodies.state_of(state["Status"]) is ContainerState.RUNNING:
+            if limits.memory_bytes and Group(str(state.get("CgroupPath") or "")).holds_more_than(limits.memory_bytes):
+                what = f"it holds more than {limits.memory_bytes} bytes of memory"
+                raise LimitsRefused(what, "it has to be started again")
+            self._change(container, limits)
         self._asked[container] = limits
+
+    def _change(self, container: str, limits: Limits) -> None:
         try:
             self._rest.ask("POST", f"/containers/{segment(container)}/update", body=bodies.limits_body(limits))
         except Refused as refused:
@@ -196,9 +226,9 @@ class PodmanEngine:
     def logs(self, container: str, *, follow: bool, tail_lines: int | None, since_ns: int) -> streams.Items[bytes]:
         path = f"/containers/{segment(container)}/logs"
         asked = {"stdout": "true", "stderr": "true"}
+        told = self._inspected(container)  # a log that is followed says whether there is one with its first line
         if since_ns:
-            asked["since"] = bodies.time_text(since_ns - 1)  # Podman's means after it
-        self._inspected(container)  # a log that is followed says whether there is one with its first line
+            asked["since"] = bodies.time_text(bodies.cut_ns(told["State"], since_ns, self._ended.get(container, 0)))
         kept = 0
         try:
             if tail_lines is not None:
@@ -241,16 +271,9 @@ class PodmanEngine:
         return _object(self._asking("GET", f"/containers/{segment(container)}/json"))
 
 
-def _named(image: str) -> str:
-    try:
-        return full_reference(image)
-    except ValueError as error:
-        raise NoSuchImage(str(error)) from error
-
-
 def _reference(image: str) -> str:
     """Of an image that the runtime has already asked for: by its id, or by its name."""
-    return image.removeprefix("sha256:") if _ID.fullmatch(image) else _named(image)
+    return image.removeprefix("sha256:") if _ID.fullmatch(image) else full_reference(image)
 
 
 def _object(told: Any) -> dict[str, Any]:

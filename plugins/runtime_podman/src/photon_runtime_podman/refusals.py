@@ -82,7 +82,8 @@ def of_pull(text: str, image: str) -> PullFailure:
 
 def _of_start(refused: Refused) -> Exception:
     text = str(refused)
-    if not _CANNOT_START.search(text) or _OURS.search(_QUOTED.sub("", text)):
+    ours = _OURS.search(_QUOTED.sub("", text)) and 'exec: "' not in text
+    if ours or not _CANNOT_START.search(text):
         return otherwise(refused)
     reason = _SUFFIX.sub("", _PREFIX.sub("", text))
     return CannotStart(reason, NOT_EXECUTABLE if _NOT_EXECUTABLE.search(reason) else NO_COMMAND)
