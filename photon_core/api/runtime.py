@@ -119,10 +119,10 @@ class ExecOutput:
 class ExecSession(Protocol):
     """One command beside a workload, from its start to its end. Whoever opened it calls `aclose`, whatever happens.
 
-    One task may write while another reads; neither method is called twice at once. Nothing is kept for a slow reader but
-    a bounded buffer: when that is full the command waits in its own write, as it would before a pipe. Every method but
-    `aclose` raises RuntimeFailure when the engine went, the instance was removed or the session was closed meanwhile; a
-    command that merely ended or closed its input raises nothing.
+    One task may write while another reads; neither method is called twice at once. Nothing is kept for a slow reader
+    but a bounded buffer: when that is full the command waits in its own write, as it would before a pipe. Every method
+    but `aclose` raises RuntimeFailure when the engine went, the instance was removed or the session was closed
+    meanwhile; a command that merely ended or closed its input raises nothing.
     """
 
     async def write(self, data: bytes) -> None:

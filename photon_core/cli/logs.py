@@ -10,6 +10,7 @@ import click
 
 from photon_core.cli.frame import Session, pass_session
 from photon_core.cli.frame.output import printable
+from photon_core.cli.targets import parse_target
 from photon_core.cli.tenancy import find_place, key_options, node_options
 
 if TYPE_CHECKING:
@@ -56,22 +57,13 @@ def logs_command(
       photon logs 17 web -f --tail 20
       photon logs 17/1/0 db
     """
-    from photon_core.api.ids import LeaseId
-
-    if deployment.isascii() and deployment.isdigit():
-        number, lease = int(deployment), None
-    else:
-        try:
-            lease = LeaseId.parse(deployment)
-        except ValueError as error:
-            raise click.BadParameter(f"{error}, deployments like 17") from None
-        number = lease.deployment
+    target = parse_target(deployment)
     place = find_place(session, node, network)
     unlocked = place.unlock(key, passphrase_file)
     lines = Lines(session)
 
     async def work(tenant: Tenant) -> None:
-        wanted = lease or await tenant.active_lease(number, service)
+        wanted = target.lease or await tenant.active_lease(target.deployment, service)
         async with tenant.logs(wanted, service, follow=follow, tail_lines=tail) as chunks:
             async for chunk in chunks:
                 lines.add(chunk)

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from photon_core.api import fields
 from photon_core.api.ids import ORDER_ID, LeaseId, OrderId
+from photon_core.api.runtime import EXEC_PIECE_BYTES_MAX
 from photon_core.exchange.records import LeaseStatus
 from photon_core.manifest.records import NAME_BYTES_MAX, SECTION_BYTES_MAX, SERVICES_MAX, Protocol
 
@@ -23,6 +24,12 @@ LOG_CHUNK_BYTES_MAX = 32 * 1024
 """Well below a frame, so that a follower of one quiet service is not kept waiting behind a busy one."""
 TAIL_LINES_MAX = 100_000
 INSTANCES_MAX = 1_000
+SESSION_BYTES = 16
+INPUT_BYTES_MAX = 64 * 1024
+COMMAND_WORDS_MAX = 256
+COMMAND_BYTES_MAX = 32 * 1024
+"""Of one word; all of them together fit in the parameters of a request."""
+SCREEN_MAX = 65_535
 ENDPOINTS_MAX = 256
 REFUSED_MAX = 64
 NOTES_MAX = 32
@@ -36,6 +43,13 @@ class Method(StrEnum):
     """StatusRequest → LeaseReport."""
     LOGS = "lease.logs"
     """LogsRequest → a stream of LogChunk."""
+    EXEC = "lease.exec"
+    """ExecRequest → a stream of ExecItem: STARTED with the session's name, the output, EXITED. Leaving it kills the
+    command.
+    """
+    EXEC_INPUT = "lease.exec-input"
+    """ExecInput → ExecInputTaken. Answered when the command's turn to read it has come, so it is no faster than that.
+    """
     DECISION = "order.decision"
     """DecisionRequest → Decision. Answered to everybody: whoever orders may ask why nobody bids."""
 
@@ -53,7 +67,18 @@ class RefusalCode(StrEnum):
     """It is that section, and it asks for what the group did not order."""
     TOO_LARGE = "too-large"
     UNKNOWN_SERVICE = "unknown-service"
+    UNKNOWN_INSTANCE = "unknown-instance"
+    """The service has fewer instances than that."""
     NO_MANIFEST = "no-manifest"
+    NOT_RUNNING = "not-running"
+    """The instance waits, starts, or has ended; the message says which."""
+    NO_SESSION = "no-session"
+    """This caller has no such session: it ended, or it never was, or it is another's."""
+    IDLE = "idle"
+    """A session in which nothing was said for too long."""
+    INSTANCE_GONE = "instance-gone"
+    """Under a session: the instance was replaced or removed, or its lease is over."""
+    RUNTIME_FAILED = "runtime-failed"
     BUSY = "busy"
     CHAIN_UNREACHABLE = "chain-unreachable"
 
@@ -173,6 +198,67 @@ class LogChunk:
     service: str = fields.text(NAME_BYTES_MAX)
     ordinal: int = fields.uint(INSTANCES_MAX)
     data: bytes = fields.blob(maximum=LOG_CHUNK_BYTES_MAX)
+
+
+# --- lease.exec -------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class ScreenSize:
+    """Of a terminal, in characters."""
+
+    columns: int = fields.uint(SCREEN_MAX, 1)
+    rows: int = fields.uint(SCREEN_MAX, 1)
+
+
+@frozen(kw_only=True)
+class ExecRequest:
+    """`service` empty: the only one. `terminal`: give the command one of this size; without, three pipes."""
+
+    authorization: SignedAuthorization = fields.record(SignedAuthorization)
+    lease: LeaseId = fields.of(ORDER_ID)
+    service: str = fields.text(NAME_BYTES_MAX, "")
+    ordinal: int = fields.uint(INSTANCES_MAX, default=0)
+    command: tuple[str, ...] = fields.listof(fields.text_form(COMMAND_BYTES_MAX), COMMAND_WORDS_MAX, 1)
+    terminal: ScreenSize | None = fields.optional(fields.record_form(ScreenSize))
+
+
+class ExecNews(IntEnum):
+    STARTED = 0
+    """The first: `session` names it for `lease.exec-input`."""
+    STDOUT = 1
+    STDERR = 2
+    EXITED = 3
+    """The last: `exit_code`."""
+
+
+@frozen(kw_only=True)
+class ExecItem:
+    """What happened in a session; which fields mean something is in `ExecNews`. `data` is a piece of output."""
+
+    news: ExecNews = fields.choice(ExecNews)
+    session: bytes = fields.blob(maximum=SESSION_BYTES, default=b"")
+    data: bytes = fields.blob(maximum=EXEC_PIECE_BYTES_MAX, default=b"")
+    exit_code: int = fields.uint(255, default=0)
+
+
+@frozen(kw_only=True)
+class ExecInput:
+    """First the new `size`, then the `data`, then, if it is so, its `end`. Needs no authorization: a session's name
+    holds on the link that it was given on.
+    """
+
+    session: bytes = fields.blob(SESSION_BYTES)
+    data: bytes = fields.blob(maximum=INPUT_BYTES_MAX, default=b"")
+    end: bool = fields.flag(False)
+    size: ScreenSize | None = fields.optional(fields.record_form(ScreenSize))
+
+
+@frozen(kw_only=True)
+class ExecInputTaken:
+    """`taken` False: the command does not read; nothing of the data and the end was taken, ask again."""
+
+    taken: bool = fields.flag()
 
 
 # --- order.decision ---------------------------------------------------------------------------------------------------

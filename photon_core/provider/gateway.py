@@ -1,10 +1,10 @@
-"""What tenants ask of a provider over a link: take a manifest section, tell a lease's state, show its logs, say why
-there was no bid.
+"""What tenants ask of a provider over a link: take a manifest section, tell a lease's state, show its logs, run a
+command beside a workload, say why there was no bid.
 
 Every request about a lease carries an authorization (`photon_core.peers.authorization`) that is checked against the
 link's peer, the lease's owner on chain and the clock, before anything else is looked at; so a stranger learns only
 whether a lease exists, which the chain says anyway. Refusals go by name. Sizes, rates and how many at once are
-`Peers`' to bound; here log followers of one lease are.
+`Peers`' to bound; here log followers of one lease are, and in `exec_desk` its sessions.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ from photon_core.node.views import LeaseDetail
 from photon_core.peers import Peers, Refusal
 from photon_core.peers.authorization import Demand, NotAuthorized, Scope, SignedAuthorization, check_authorization
 from photon_core.peers.methods import (
+    INPUT_BYTES_MAX,
     LOG_CHUNK_BYTES_MAX,
     DecisionRequest,
     Delivered,
     DeliverRequest,
+    ExecInput,
+    ExecInputTaken,
+    ExecRequest,
     LogChunk,
     LogsRequest,
     Method,
@@ -40,6 +44,7 @@ from photon_core.peers.methods import (
 from photon_core.peers.requests import everyone
 
 from .driver import Agent
+from .exec_desk import ExecDesk
 from .manifests import Held, SectionRefused, check_section
 from .network.grants import instance_ids
 from .report import lease_report
@@ -52,6 +57,10 @@ DELIVER_PARAMS_BYTES_MAX = 1_048_576 + 4096
 """A section and its authorization."""
 DECISION_PARAMS_BYTES_MAX = 64
 """An order's name. It is a question without papers, so it must cost next to nothing: a look into two tables."""
+EXEC_PARAMS_BYTES_MAX = 96 * 1024
+"""A command of more than one long word, and its authorization."""
+INPUT_MORE_BYTES = 64
+"""What goes beside a piece of input: the session's name and a size."""
 FOLLOWERS_PER_LEASE_MAX = 16
 CHUNKS_WAITING = 4
 """Of each log request: a slow reader holds back the reading, not memory."""
@@ -61,9 +70,14 @@ class Gateway:
     def __init__(self, agent: Agent, peers: Peers) -> None:
         self._agent, self._parts = agent, agent.parts
         self._followers: Counter[LeaseId] = Counter()
+        self.exec_desk = ExecDesk(agent)
         peers.serve(Method.DELIVER, self.deliver, allow=everyone, max_params_bytes=DELIVER_PARAMS_BYTES_MAX)
         peers.serve(Method.STATUS, self.status, allow=everyone)
         peers.serve(Method.LOGS, self.logs, allow=everyone)
+        peers.serve(Method.EXEC, self.exec, allow=everyone, max_params_bytes=EXEC_PARAMS_BYTES_MAX)
+        peers.serve(
+            Method.EXEC_INPUT, self.exec_input, allow=everyone, max_params_bytes=INPUT_BYTES_MAX + INPUT_MORE_BYTES
+        )
         peers.serve(Method.DECISION, self.decision, allow=everyone, max_params_bytes=DECISION_PARAMS_BYTES_MAX)
 
     # --- methods ------------------------------------------------------------------------------------------------------
@@ -91,7 +105,7 @@ class Gateway:
         if detail.lease.state is not LeaseState.ACTIVE:
             state = detail.lease.state.name.lower()
             raise Refusal(RefusalCode.LEASE_CLOSED, f"lease {request.lease} is {state}, and its logs go with it")
-        instances = self._instances(request)
+        instances = self._chosen(request.lease, request.service)
         if self._followers[request.lease] >= FOLLOWERS_PER_LEASE_MAX:
             raise Refusal(RefusalCode.BUSY, f"{FOLLOWERS_PER_LEASE_MAX} others read this lease's logs")
         self._followers[request.lease] += 1
@@ -103,6 +117,21 @@ class Gateway:
             self._followers[request.lease] -= 1
             if not self._followers[request.lease]:
                 del self._followers[request.lease]
+
+    async def exec(self, caller: NodeKey, params: Any) -> AsyncIterator[Plain]:
+        request = _read(ExecRequest, params)
+        detail = await self._admit(caller, request.authorization, request.lease, Scope.EXEC)
+        if detail.lease.state is not LeaseState.ACTIVE:
+            raise Refusal(RefusalCode.LEASE_CLOSED, f"lease {request.lease} is {detail.lease.state.name.lower()}")
+        instance = self._instance(request)
+        async with aclosing(self.exec_desk.run(caller, instance, request)) as items:
+            async for item in items:
+                yield fields.to_plain(item)
+
+    async def exec_input(self, caller: NodeKey, params: Any) -> Plain:
+        """Of a session that this caller has opened: who may was asked then, and the link proves that it is the same."""
+        taken = await self.exec_desk.take(caller, _read(ExecInput, params))
+        return fields.to_plain(ExecInputTaken(taken=taken))
 
     async def decision(self, caller: NodeKey, params: Any) -> Plain:
         """Of no lease, so nobody's secret: why this provider did not bid."""
@@ -144,18 +173,31 @@ class Gateway:
             raise Refusal(RefusalCode.UNKNOWN_LEASE, f"this provider has no lease {lease}")
         return found
 
-    # --- logs ---------------------------------------------------------------------------------------------------------
+    # --- which instances ----------------------------------------------------------------------------------------------
 
-    def _instances(self, request: LogsRequest) -> tuple[InstanceId, ...]:
-        section = self._agent.section(request.lease)
+    def _chosen(self, lease: LeaseId, name: str) -> tuple[InstanceId, ...]:
+        """Of a service, or of all."""
+        section = self._agent.section(lease)
         if section is None:
-            raise Refusal(RefusalCode.NO_MANIFEST, f"lease {request.lease} waits for its manifest: nothing has run yet")
-        ids = instance_ids(request.lease, section)
-        chosen = tuple(id_ for id_ in ids if request.service in ("", id_.service))
+            raise Refusal(RefusalCode.NO_MANIFEST, f"lease {lease} waits for its manifest: nothing has run yet")
+        chosen = tuple(id_ for id_ in instance_ids(lease, section) if name in ("", id_.service))
         if not chosen:
             names = ", ".join(service.name for service in section.services)
-            raise Refusal(RefusalCode.UNKNOWN_SERVICE, f"no service {request.service!r} here; there are {names}"[:1000])
+            raise Refusal(RefusalCode.UNKNOWN_SERVICE, f"no service {name!r} here; there are {names}"[:1000])
         return chosen
+
+    def _instance(self, request: ExecRequest) -> InstanceId:
+        chosen = self._chosen(request.lease, request.service)
+        names = dict.fromkeys(id_.service for id_ in chosen)
+        if len(names) > 1:
+            raise Refusal(RefusalCode.UNKNOWN_SERVICE, f"say which service: there are {', '.join(names)}"[:1000])
+        found = next((id_ for id_ in chosen if id_.ordinal == request.ordinal), None)
+        if found is None:
+            count, name = len(chosen), chosen[0].service
+            raise Refusal(RefusalCode.UNKNOWN_INSTANCE, f"{name} has {count} instances, the last is {count - 1}")
+        return found
+
+    # --- logs ---------------------------------------------------------------------------------------------------------
 
     async def _follow(self, instances: tuple[InstanceId, ...], request: LogsRequest) -> AsyncGenerator[LogChunk, None]:
         """Readers are the agent's tasks: a generator must not own a nursery across its yields."""

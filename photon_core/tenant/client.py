@@ -20,6 +20,7 @@ import trio
 from photon_core import sdl
 from photon_core.api.errors import ExitCode, PhotonError
 from photon_core.api.ids import Hash, LeaseId
+from photon_core.api.runtime import TerminalSize
 from photon_core.api.transport import Transport
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose, SigningKey
@@ -44,6 +45,7 @@ from .lookup import deployment_detail, deployment_status, past_leases
 from .money import MoneySummary
 from .papers import KeptPapers, OwnPapers
 from .pending import assign_pending
+from .remote import RemoteSession
 from .status import DeploymentStatus
 from .tasks import background_tasks
 
@@ -239,6 +241,18 @@ class Tenant:
     ) -> AbstractAsyncContextManager[AsyncIterator[LogChunk]]:
         """`async with tenant.logs(lease, follow=True) as chunks: async for chunk in chunks: …`; empty: all services."""
         return self.courier.logs(lease, service, follow=follow, tail_lines=tail_lines)
+
+    def exec(
+        self,
+        lease: LeaseId,
+        command: tuple[str, ...],
+        *,
+        service: str = "",
+        ordinal: int = 0,
+        terminal: TerminalSize | None = None,
+    ) -> AbstractAsyncContextManager[RemoteSession]:
+        """`async with tenant.exec(lease, ("sh",), terminal=…) as session: …`; it is what a runtime's session is."""
+        return self.courier.exec(lease, command, service=service, ordinal=ordinal, terminal=terminal)
 
     async def active_lease(self, deployment: int, service: str = "") -> LeaseId:
         """The one lease of the deployment that is active (and has the service); PhotonError when there is none."""

@@ -19,15 +19,18 @@ import trio
 
 from photon_core.api.errors import ExitCode, PhotonError
 from photon_core.api.ids import LeaseId
+from photon_core.api.runtime import TerminalSize
 from photon_core.exchange.records import LeaseState, Provider
 from photon_core.manifest.vault import Vault
 from photon_core.manifest.versions import SealedSection
 from photon_core.node.client import NodeClient
 from photon_core.node.views import LeaseDetail
-from photon_core.peers.authorization import SignedAuthorization
+from photon_core.peers.authorization import Scope, SignedAuthorization
 from photon_core.peers.methods import (
     Delivered,
     DeliverRequest,
+    ExecItem,
+    ExecRequest,
     LeaseReport,
     LogChunk,
     LogsRequest,
@@ -39,6 +42,7 @@ from photon_core.peers.methods import (
 from .errors import no_lease, no_manifest, other_version
 from .links import ProviderLinks
 from .papers import Papers
+from .remote import RemoteSession, screen_size
 
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
@@ -73,7 +77,8 @@ class Courier:
                 exit_code=ExitCode.REFUSED,
             )
         sealed = self.section(detail)
-        request = DeliverRequest(authorization=self._paper(detail), lease=lease, salt=sealed.salt, section=sealed.raw)
+        paper = self._paper(detail, Scope.DELIVER)
+        request = DeliverRequest(authorization=paper, lease=lease, salt=sealed.salt, section=sealed.raw)
         async with self._links.to(provider) as link:
             return await link.call(Method.DELIVER, request, Delivered)
 
@@ -93,9 +98,8 @@ class Courier:
         """What the provider says of the lease now."""
         detail, provider = await self._of(lease)
         async with self._links.to(provider, link_timeout_s) as link:
-            return await link.call(
-                Method.STATUS, StatusRequest(authorization=self._paper(detail), lease=lease), LeaseReport
-            )
+            request = StatusRequest(authorization=self._paper(detail, Scope.STATUS), lease=lease)
+            return await link.call(Method.STATUS, request, LeaseReport)
 
     @asynccontextmanager
     async def logs(
@@ -104,10 +108,37 @@ class Courier:
         """`async with courier.logs(lease) as chunks: async for chunk in chunks: …`"""
         detail, provider = await self._of(lease)
         request = LogsRequest(
-            authorization=self._paper(detail), lease=lease, service=service, follow=follow, tail_lines=tail_lines
+            authorization=self._paper(detail, Scope.LOGS),
+            lease=lease,
+            service=service,
+            follow=follow,
+            tail_lines=tail_lines,
         )
         async with self._links.to(provider) as link, link.stream(Method.LOGS, request, LogChunk) as chunks:
             yield chunks
+
+    @asynccontextmanager
+    async def exec(
+        self,
+        lease: LeaseId,
+        command: tuple[str, ...],
+        *,
+        service: str = "",
+        ordinal: int = 0,
+        terminal: TerminalSize | None = None,
+    ) -> AsyncIterator[RemoteSession]:
+        """A command beside an instance of the lease; it is killed when the block is left before it ended."""
+        detail, provider = await self._of(lease)
+        request = ExecRequest(
+            authorization=self._paper(detail, Scope.EXEC),
+            lease=lease,
+            service=service,
+            ordinal=ordinal,
+            command=command,
+            terminal=None if terminal is None else screen_size(terminal),
+        )
+        async with self._links.to(provider) as link, link.stream(Method.EXEC, request, ExecItem) as items:
+            yield await RemoteSession.begun(link, items)
 
     def section(self, detail: LeaseDetail) -> SealedSection:
         """The section of the lease's group as it is kept here; PhotonError unless it is the one on chain."""
@@ -128,7 +159,7 @@ class Courier:
         assert provider is not None, "a lease's provider is on chain: providers are never deleted"
         return detail, provider
 
-    def _paper(self, detail: LeaseDetail) -> SignedAuthorization:
+    def _paper(self, detail: LeaseDetail, scope: Scope) -> SignedAuthorization:
         return self._papers.paper(
-            owner=detail.deployment.owner, provider=detail.lease.provider, deployment=detail.deployment.id
+            owner=detail.deployment.owner, provider=detail.lease.provider, deployment=detail.deployment.id, scope=scope
         )

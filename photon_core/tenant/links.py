@@ -84,7 +84,7 @@ class ProviderLink:
 
     async def call(self, method: Method, request: Any, reply: type[T]) -> T:
         """ProviderRefused, ProviderUnreachable."""
-        with self._explaining():
+        with self.explaining():
             answer = await self._peers.call(
                 self._provider.node_key, method.value, fields.to_plain(request), timeout_s=CALL_TIMEOUT_S
             )
@@ -92,7 +92,7 @@ class ProviderLink:
 
     @asynccontextmanager
     async def stream(self, method: Method, request: Any, item: type[T]) -> AsyncIterator[AsyncIterator[T]]:
-        with self._explaining():
+        with self.explaining():
             async with self._peers.stream(self._provider.node_key, method.value, fields.to_plain(request)) as items:
 
                 async def decoded() -> AsyncIterator[T]:
@@ -101,7 +101,8 @@ class ProviderLink:
 
                 yield decoded()
 
-    def _explaining(self) -> _Explaining:
+    def explaining(self) -> _Explaining:
+        """For whoever takes a stream's items in a task of its own: `with link.explaining(): await anext(items)`."""
         return _Explaining(self._provider)
 
 

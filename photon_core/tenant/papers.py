@@ -46,8 +46,8 @@ def unix_ms() -> int:
 class Papers(Protocol):
     """Who gives the authorization for one request."""
 
-    def paper(self, *, owner: Address, provider: Address, deployment: int) -> SignedAuthorization:
-        """PhotonError when there is none for this owner."""
+    def paper(self, *, owner: Address, provider: Address, deployment: int, scope: Scope) -> SignedAuthorization:
+        """For one kind of request. PhotonError when there is none for this owner."""
         ...
 
 
@@ -57,7 +57,7 @@ class OwnPapers:
     def __init__(self, key: SigningKey, *, chain_id: Hash, caller: NodeKey, now_ms: Clock = unix_ms) -> None:
         self._key, self._chain_id, self._caller, self._now_ms = key, chain_id, caller, now_ms
 
-    def paper(self, *, owner: Address, provider: Address, deployment: int) -> SignedAuthorization:
+    def paper(self, *, owner: Address, provider: Address, deployment: int, scope: Scope) -> SignedAuthorization:
         if owner != self._key.address:
             raise PhotonError(
                 code="not-yours",
@@ -75,7 +75,7 @@ class OwnPapers:
                 caller=self._caller,
                 provider=provider,
                 deployment=deployment,
-                scopes=int(Scope.DELIVER | Scope.STATUS | Scope.LOGS),
+                scopes=int(scope),
                 expires_ms=self._now_ms() + OWN_LIFETIME_MS,
             ),
         )
@@ -88,7 +88,7 @@ class KeptPapers:
         self._folder = home / "delegations" / chain_id.hex()[:CHAIN_CHARS]
         self._chain_id, self._caller, self._now_ms = chain_id, caller, now_ms
 
-    def paper(self, *, owner: Address, provider: Address, deployment: int) -> SignedAuthorization:  # noqa: ARG002  # as Papers has it
+    def paper(self, *, owner: Address, provider: Address, deployment: int, scope: Scope) -> SignedAuthorization:  # noqa: ARG002  # as Papers has it
         paper = self.find(owner)
         if paper is None:
             raise PhotonError(

@@ -4,7 +4,8 @@
         await check(kit)
 
 A check starts its own agent, removes its own lease, and fails by AssertionError or by its deadline. What is checked of
-networks is in `runtime_networks`; `checks_for` gives all that apply to a kit.
+networks is in `runtime_networks`, of commands beside a workload in `runtime_exec`; `checks_for` gives all that apply
+to a kit.
 
 `CLAUSES` puts them to any runtime that runs the host's own commands (IMAGES_OPTIONAL), with a kit of those. One that
 runs images has to say which: its own tests make a kit and go the way above.
@@ -26,9 +27,8 @@ from photon_core.api.runtime import (
     InstanceState,
     Runtime,
     RuntimeContext,
-    RuntimeFailure,
 )
-from photon_core.testing.checks import runtime_networks
+from photon_core.testing.checks import runtime_exec, runtime_networks
 from photon_core.testing.checks.clauses import Clauses, NotApplicable, Subject
 from photon_core.testing.checks.runtime_kit import (
     FOREVER,
@@ -41,12 +41,12 @@ from photon_core.testing.checks.runtime_kit import (
     instance,
     observed,
     removing,
+    run_beside,
     said,
     until,
 )
 
 Check = Callable[[RuntimeKit], Awaitable[None]]
-EXEC_OUTPUT_MAX = 2**20
 
 
 async def capacity_is_something(kit: RuntimeKit) -> None:
@@ -90,9 +90,9 @@ async def names_change_in_place(kit: RuntimeKit) -> None:
     async with kit.leased(spec) as runtime:
         await said(runtime, spec.id, b"up")
         before = await observed(runtime, spec.id)
-        assert b"127.77.0.1" in (await runtime.exec(spec.id, ("cat", "/etc/hosts"))).output
+        assert b"127.77.0.1" in (await run_beside(runtime, spec.id, ("cat", "/etc/hosts"))).output
         await runtime.apply(desired(evolve(spec, hosts=(("cache", "127.77.0.2"),))))
-        after = (await runtime.exec(spec.id, ("cat", "/etc/hosts"))).output
+        after = (await run_beside(runtime, spec.id, ("cat", "/etc/hosts"))).output
         assert b"cache" in after
         assert b"db" not in after
         assert await observed(runtime, spec.id) == before
@@ -134,12 +134,6 @@ async def remove_leaves_nothing_and_touches_no_other(kit: RuntimeKit) -> None:
         await runtime.remove(mine.id.lease)
         await runtime.remove(mine.id.lease)
         assert [one.id for one in await runtime.observe()] == [other.id]
-        try:
-            await runtime.exec(mine.id, ("true",))
-        except RuntimeFailure:
-            pass
-        else:
-            raise AssertionError("exec in an instance of a removed lease")
 
 
 async def instances_outlive_the_agent(kit: RuntimeKit) -> None:
@@ -150,7 +144,7 @@ async def instances_outlive_the_agent(kit: RuntimeKit) -> None:
         before = await until(runtime, spec.id, InstanceState.RUNNING)
     async with kit.leased(spec) as runtime:
         assert await observed(runtime, spec.id) == before
-        assert (await runtime.exec(spec.id, ("echo", "still here"))).output == b"still here\n"
+        assert (await run_beside(runtime, spec.id, ("echo", "still here"))).output == b"still here\n"
 
 
 async def output_is_kept_and_the_tail_is_exact(kit: RuntimeKit) -> None:
@@ -171,22 +165,9 @@ async def output_is_followed(kit: RuntimeKit) -> None:
         heard = b""
         while b"first\n" not in heard:
             heard += await anext(log)
-        await runtime.exec(spec.id, ("sh", "-c", "echo time > go"))
+        await run_beside(runtime, spec.id, "echo time > go")
         while b"second time\n" not in heard:
             heard += await anext(log)
-
-
-async def exec_gives_input_output_and_code(kit: RuntimeKit) -> None:
-    spec = kit.spec("web", FOREVER)
-    async with kit.leased(spec) as runtime:
-        done = await runtime.exec(spec.id, ("sh", "-c", "cat; echo aside >&2; exit 7"), b"given\n")
-        assert (done.exit_code, sorted(done.output.splitlines())) == (7, [b"aside", b"given"])
-        flood = await runtime.exec(spec.id, ("sh", "-c", "yes | head -c 3000000"))
-        assert flood.exit_code == 0
-        assert len(flood.output) == EXEC_OUTPUT_MAX
-        with trio.move_on_after(0.2) as scope:
-            await runtime.exec(spec.id, ("sleep", "1000"))
-        assert scope.cancelled_caught
 
 
 async def environment_is_the_specs_alone(kit: RuntimeKit) -> None:
@@ -207,7 +188,7 @@ async def events_tell_of_an_end(kit: RuntimeKit) -> None:
     async with kit.leased(spec) as runtime, closing(runtime.events()) as events:
         await said(runtime, spec.id, b"up")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(runtime.exec, spec.id, ("sh", "-c", "echo now > go"))
+            nursery.start_soon(run_beside, runtime, spec.id, "echo now > go")
             async for of in events:
                 seen = await observed(runtime, spec.id)
                 if of == spec.id and seen is not None and seen.state is InstanceState.EXITED:
@@ -231,7 +212,6 @@ LIFE_CHECKS: tuple[Check, ...] = (
     instances_outlive_the_agent,
     output_is_kept_and_the_tail_is_exact,
     output_is_followed,
-    exec_gives_input_output_and_code,
     environment_is_the_specs_alone,
     events_tell_of_an_end,
 )
@@ -239,7 +219,11 @@ LIFE_CHECKS: tuple[Check, ...] = (
 
 def checks_for(capabilities: frozenset[str]) -> tuple[Check, ...]:
     """Every check that a runtime with these capabilities has to pass."""
-    return LIFE_CHECKS + (runtime_networks.NETWORK_CHECKS if NETWORK_AGENT in capabilities else ())
+    return (
+        LIFE_CHECKS
+        + runtime_exec.EXEC_CHECKS
+        + (runtime_networks.NETWORK_CHECKS if NETWORK_AGENT in capabilities else ())
+    )
 
 
 runtime_clauses: Clauses[RuntimeContext, Runtime] = Clauses("runtime")

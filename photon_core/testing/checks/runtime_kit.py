@@ -16,13 +16,19 @@ from photon_core.api.fields import HASH_BYTES
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
 from photon_core.api.runtime import (
+    EXEC_PIECE_BYTES_MAX,
     Desired,
+    ExecOutput,
+    ExecSession,
+    ExecStream,
     InstanceSpec,
     InstanceState,
     Observed,
     Runtime,
     RuntimeContext,
+    RuntimeFailure,
     SandboxNetworks,
+    TerminalSize,
 )
 from photon_core.testing.checks.clauses import Subject
 
@@ -55,9 +61,9 @@ class RuntimeKit:
     """`make` gives a runtime over the same home or engine each time: the second one is the agent after a restart.
 
     `capabilities` are those of the runtime's record. `image` has a POSIX `sh` with `cat`, `echo`, `sleep`, `env`,
-    `head`, `yes` and `mkfifo`. `serve(port)` is a command that accepts TCP connections on all addresses, sends
-    `greeting` to each, and goes on; `reach(host, port)` is one that ends with 0 when a TCP connection was made and
-    with anything else when not, within a few seconds.
+    `head`, `yes`, `mkfifo`, `stty`, `wc`, `id` and `grep`. `serve(port)` is a command that accepts TCP connections on
+    all addresses, sends `greeting` to each, and goes on; `reach(host, port)` is one that ends with 0 when a TCP
+    connection was made and with anything else when not, within a few seconds.
     """
 
     make: Callable[[], Runtime]
@@ -197,6 +203,67 @@ async def removing(runtime: Runtime, lease: LeaseId) -> AsyncIterator[None]:
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + TIMEOUT_S):
             await runtime.remove(lease)
+
+
+@frozen(kw_only=True)
+class Ran:
+    """What became of a command beside a workload. `output` is both streams, in the order in which they came."""
+
+    exit_code: int
+    output: bytes
+    stdout: bytes
+    stderr: bytes
+
+
+@asynccontextmanager
+async def session(
+    runtime: Runtime, of: InstanceId, command: tuple[str, ...] | str, terminal: TerminalSize | None = None
+) -> AsyncIterator[ExecSession]:
+    """A command beside a workload, killed at the end of the block; a string is a shell's script."""
+    argv = ("sh", "-c", command) if isinstance(command, str) else command
+    opened = await runtime.exec(of, argv, terminal=terminal)
+    try:
+        yield opened
+    finally:
+        with trio.CancelScope(shield=True):
+            await opened.aclose()
+
+
+async def run_beside(
+    runtime: Runtime,
+    of: InstanceId,
+    command: tuple[str, ...] | str,
+    given: bytes = b"",
+    terminal: TerminalSize | None = None,
+) -> Ran:
+    """To its end, with all of its output. Without a terminal its input is `given` and then nothing."""
+    pieces: list[ExecOutput] = []
+    async with session(runtime, of, command, terminal) as opened:
+
+        async def feed() -> None:
+            with suppress(RuntimeFailure):  # the reader meets it too, and a nursery would put it into a group
+                await opened.write(given)
+                if terminal is None:
+                    await opened.end_input()
+
+        async def collect() -> None:
+            with suppress(RuntimeFailure):
+                while (piece := await opened.read()) is not None:
+                    assert 0 < len(piece.data) <= EXEC_PIECE_BYTES_MAX
+                    pieces.append(piece)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed)
+            nursery.start_soon(collect)
+        code = await opened.exit_code()
+    of_stream = {stream: b"".join(piece.data for piece in pieces if piece.stream is stream) for stream in ExecStream}
+    return Ran(
+        exit_code=code,
+        output=b"".join(piece.data for piece in pieces),
+        stdout=of_stream[ExecStream.STDOUT],
+        stderr=of_stream[ExecStream.STDERR],
+    )
 
 
 def networks(runtime: Runtime) -> SandboxNetworks:

@@ -23,6 +23,7 @@ from photon_core.testing.checks.runtime_kit import (
     networks,
     observed,
     removing,
+    run_beside,
     said,
     until,
 )
@@ -158,7 +159,7 @@ NETWORK_CHECKS: tuple[Check, ...] = (
 
 
 async def _reaches(kit: RuntimeKit, runtime: Runtime, of: InstanceId, host: str, port: int) -> bool:
-    return (await runtime.exec(of, kit.reach(host, port))).exit_code == 0
+    return (await run_beside(runtime, of, kit.reach(host, port))).exit_code == 0
 
 
 async def _greeting(namespace: Namespace, port: int, size: int) -> bytes:

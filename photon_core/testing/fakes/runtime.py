@@ -23,7 +23,8 @@ from attrs import evolve
 
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
-from photon_core.api.runtime import Desired, ExecResult, InstanceSpec, InstanceState, Observed, RuntimeFailure
+from photon_core.api.runtime import Desired, InstanceSpec, InstanceState, Observed, RuntimeFailure, TerminalSize
+from photon_core.testing.fakes.exec import FakeSession
 
 PLENTY = Resources(cpu_milli=8_000, memory_bytes=16 * 2**30, storage_bytes=100 * 2**30)
 LOOPBACK = "127.0.0.1"
@@ -84,6 +85,8 @@ class FakeRuntime:
         self.calls: list[tuple[str, LeaseId]] = []
         self.fail_with: dict[LeaseId, RuntimeFailure] = {}
         self.logged: dict[InstanceId, bytes] = {}
+        self.sessions: dict[InstanceId, list[FakeSession]] = {}
+        """All that were ever opened."""
         self.deaf: RuntimeFailure | None = None
         """Set: the engine does not answer at all."""
         self._clock_ms = count(1_000)
@@ -149,9 +152,17 @@ class FakeRuntime:
         if follow:
             await trio.sleep_forever()
 
-    async def exec(self, instance: InstanceId, command: tuple[str, ...], stdin: bytes = b"") -> ExecResult:
+    async def exec(
+        self, instance: InstanceId, command: tuple[str, ...], *, terminal: TerminalSize | None
+    ) -> FakeSession:
+        self._called("exec", instance.lease)
         await trio.lowlevel.checkpoint()
-        return ExecResult(exit_code=0, output=" ".join((str(instance), *command)).encode() + stdin)
+        seen = self.instances.get(instance)
+        if seen is None or seen.state is not InstanceState.RUNNING:
+            raise RuntimeFailure(f"{instance} does not run")
+        session = FakeSession(command, terminal)
+        self.sessions.setdefault(instance, []).append(session)
+        return session
 
     async def events(self) -> AsyncIterator[InstanceId]:
         send, receive = trio.open_memory_channel[InstanceId](64)
@@ -179,6 +190,7 @@ class FakeRuntime:
         if same and before.state is InstanceState.RUNNING:
             return
         restarts = before.restarts + 1 if same else 0
+        self._end_sessions(spec.id)
         self.specs[spec.id] = spec
         self.instances[spec.id] = Observed(
             id=spec.id,
@@ -190,12 +202,18 @@ class FakeRuntime:
         self._tell(spec.id)
 
     def _change(self, instance: InstanceId, **changes: Any) -> None:
+        self._end_sessions(instance)
         changed = evolve(self.instances[instance], since_ms=next(self._clock_ms), **changes)
         self.instances[instance] = changed
         self._tell(instance)
 
+    def _end_sessions(self, instance: InstanceId) -> None:
+        for session in self.sessions.get(instance, ()):
+            session.fail()
+
     def _drop(self, instance: InstanceId) -> None:
         del self.instances[instance]
+        self._end_sessions(instance)
         if world := self.worlds.pop(instance, None):
             world.close()
         self._tell(instance)

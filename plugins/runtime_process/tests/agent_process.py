@@ -16,10 +16,11 @@ import trio
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
 from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext
+from photon_core.testing.checks.runtime_kit import run_beside
 from photon_runtime_process.config import Config
 from photon_runtime_process.runtime import ProcessRuntime
 
-LOOK_AROUND = "id -u; unshare -Ur true; ls /proc/2/fd; ls /proc/$$/fd; cat /etc/hosts /etc/shown; ls -A /etc"
+LOOK_AROUND = "exec 2>&1; id -u; unshare -Ur true; ls /proc/2/fd; ls /proc/$$/fd; cat /etc/hosts /etc/shown; ls -A /etc"
 """Process 2 is the workload: the first that the helper starts."""
 SMALL = Resources(cpu_milli=100, memory_bytes=2**28, storage_bytes=2**28)
 LEASE = LeaseId(7, 0, 0)
@@ -45,7 +46,7 @@ async def act(home: Path, verb: str) -> None:
         seen = await runtime.observe()
         answer = {}
         for one in seen:
-            inside = await runtime.exec(one.id, ("sh", "-c", LOOK_AROUND))
+            inside = await run_beside(runtime, one.id, LOOK_AROUND)
             answer[str(one.id)] = (one.state.value, one.since_ms, one.restarts, inside.output.decode())
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

@@ -9,7 +9,8 @@ import os
 
 import pytest
 
-from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, said
+from photon_core.api.runtime import TerminalSize
+from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit, run_beside, said
 from photon_runtime_process.helper.redirect import run_tool
 
 LIST_OPEN = "ls /proc/$$/fd; true"
@@ -22,7 +23,9 @@ async def test_a_workload_and_a_command_beside_it_begin_with_standard_descriptor
     async with kit.leased(spec) as runtime:
         assert await said(runtime, spec.id, b"DONE\n") == STANDARD + b"DONE\n"
         for _ in range(2):  # what the first request left behind would show in the second
-            assert (await runtime.exec(spec.id, ("sh", "-c", LIST_OPEN), stdin=b"input")).output == STANDARD
+            assert (await run_beside(runtime, spec.id, LIST_OPEN, given=b"input")).output == STANDARD
+            on_terminal = await run_beside(runtime, spec.id, LIST_OPEN, terminal=TerminalSize(columns=80, rows=24))
+            assert on_terminal.output.split() == STANDARD.split()
 
 
 @pytest.mark.root

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from photon_core.api.runtime import ExecResult, InstanceSpec, Runtime
-from photon_core.testing.checks.runtime_kit import FOREVER, RuntimeKit
+from photon_core.api.runtime import InstanceSpec, Runtime
+from photon_core.testing.checks.runtime_kit import FOREVER, Ran, RuntimeKit, run_beside
 from photon_runtime_process.runtime import ProcessRuntime
 
 SECRET = "the agent's key"
@@ -26,8 +26,8 @@ class Inside:
     def __init__(self, runtime: Runtime, spec: InstanceSpec) -> None:
         self.runtime, self.spec = runtime, spec
 
-    async def __call__(self, script: str) -> ExecResult:
-        return await self.runtime.exec(self.spec.id, ("sh", "-c", script))
+    async def __call__(self, script: str) -> Ran:
+        return await run_beside(self.runtime, self.spec.id, script)
 
 
 @asynccontextmanager
@@ -149,6 +149,6 @@ async def test_writes_stay_in_its_own_folders(kit: RuntimeKit) -> None:
 async def test_workloads_of_root_run_as_different_strangers(kit: RuntimeKit) -> None:
     first, second = kit.spec("one", FOREVER), kit.spec("two", FOREVER)
     async with kit.leased(first, second) as runtime:
-        uids = [(await runtime.exec(spec.id, ("id", "-u"))).output for spec in (first, second)]
+        uids = [(await run_beside(runtime, spec.id, ("id", "-u"))).output for spec in (first, second)]
     assert len(set(uids)) == 2
     assert b"0\n" not in uids

@@ -15,11 +15,21 @@ import trio
 import trio.testing
 
 from photon_core.api.ids import InstanceId, LeaseId
-from photon_core.api.runtime import InstanceSpec, Runtime, RuntimeFailure
-from photon_core.testing.checks.runtime_kit import FOREVER, SMALL, VERSION, RuntimeKit, desired, networks, said
+from photon_core.api.runtime import InstanceSpec, Runtime, RuntimeFailure, TerminalSize
+from photon_core.testing.checks.runtime_kit import (
+    FOREVER,
+    SMALL,
+    VERSION,
+    RuntimeKit,
+    desired,
+    networks,
+    run_beside,
+    said,
+)
 from photon_runtime_process.folder import Folder, Helper
 from photon_runtime_process.network import SandboxNamespace
 from photon_runtime_process.sandbox import Sandbox
+from photon_runtime_process.session import ProcessSession
 from photon_runtime_process.wire import HelperGone, HelperMute, control_listener
 
 WEB = InstanceId(LeaseId(1, 0, 0), "web", 0)
@@ -65,9 +75,17 @@ def sandbox_in(path: Path) -> Sandbox:
     return Sandbox(WEB, Folder(path), Helper(1, 1))
 
 
+async def session_of(sandbox: Sandbox, terminal: TerminalSize | None = None) -> None:
+    session = ProcessSession(sandbox.folder, ("true",), terminal)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(session.run)
+    session.raise_failure()
+
+
 REQUESTS: dict[str, Callable[[Sandbox], Awaitable[object]]] = {
     "start": lambda sandbox: sandbox.start(SPEC, {}, 0),
-    "exec": lambda sandbox: sandbox.exec(("true",), b"", {}),
+    "exec": session_of,
+    "exec on a terminal": lambda sandbox: session_of(sandbox, TerminalSize(columns=80, rows=24)),
     "redirect": lambda sandbox: SandboxNamespace(sandbox).redirect(80),
     "connect": lambda sandbox: SandboxNamespace(sandbox).connect("127.0.0.1", 80),
     "listener": lambda sandbox: SandboxNamespace(sandbox).listener("127.0.0.1", 0),
@@ -156,7 +174,7 @@ async def test_a_sandbox_that_dies_under_an_exec_is_a_failure_of_the_runtime(kit
 
         async def run() -> None:
             try:
-                await runtime.exec(spec.id, ("sh", "-c", f"echo begun > begun; {FOREVER}"))
+                await run_beside(runtime, spec.id, f"echo begun > begun; {FOREVER}")
             except RuntimeFailure as failure:
                 failures.append(failure)
 
@@ -168,7 +186,7 @@ async def test_a_sandbox_that_dies_under_an_exec_is_a_failure_of_the_runtime(kit
 
 
 async def begun(runtime: Runtime, of: InstanceId) -> None:
-    assert (await runtime.exec(of, ("sh", "-c", "until [ -e begun ]; do sleep 0.01; done"))).exit_code == 0
+    assert (await run_beside(runtime, of, "until [ -e begun ]; do sleep 0.01; done")).exit_code == 0
 
 
 async def test_a_namespace_whose_sandbox_died_says_so(kit: RuntimeKit, home: Path) -> None:

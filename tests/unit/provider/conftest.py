@@ -7,10 +7,12 @@ import trio
 from attrs import define, evolve
 
 from photon_core import sdl
-from photon_core.api.ids import LeaseId, OrderId
+from photon_core.api import fields
+from photon_core.api.ids import InstanceId, LeaseId, OrderId
 from photon_core.api.pricing import Quote
 from photon_core.api.resources import Resources, ResourceUnit
-from photon_core.api.runtime import NETWORK_AGENT
+from photon_core.api.runtime import NETWORK_AGENT, InstanceState
+from photon_core.api.transport import Standing
 from photon_core.chain.keys import KeyPurpose, SigningKey, generate
 from photon_core.exchange.messages import CloseDeployment, CreateDeployment, RegisterProvider
 from photon_core.exchange.records import UPTN_PER_PTN, Deployment, Group, GroupSpec, GroupState, Lease
@@ -19,13 +21,19 @@ from photon_core.manifest.versions import SealedSection, seal_plan
 from photon_core.node.account import AccountSender
 from photon_core.node.client import NodeUnreachable
 from photon_core.node.views import LeaseDetail
+from photon_core.peers import Peers
+from photon_core.peers.authorization import EVERY_DEPLOYMENT, Authorization, Scope, sign_authorization
+from photon_core.peers.errors import RemoteError
+from photon_core.peers.methods import LeaseReport, LogChunk, Method
 from photon_core.provider.driver import Agent
+from photon_core.provider.gateway import Gateway
 from photon_core.provider.manifests import Held
 from photon_core.provider.parts import AgentOptions, AgentParts
 from photon_core.sdl import Plan
 from photon_core.testing.exchange import address
 from photon_core.testing.fakes.chain import FakeChain
 from photon_core.testing.fakes.runtime import FakeRuntime
+from photon_core.testing.fakes.transport import linked_transports
 
 SMALL = Resources(cpu_milli=100, memory_bytes=2**27, storage_bytes=2**26)
 
@@ -289,3 +297,72 @@ def win(agent, chain, tenant, until):
         return order
 
     return won
+
+
+# --- a link to it -----------------------------------------------------------------------------------------------------
+
+ALL = Scope.DELIVER | Scope.STATUS | Scope.LOGS | Scope.EXEC
+
+
+class Caller:
+    """A stranger's end of a link to the agent."""
+
+    def __init__(self, peers, provider_key, own_key, chain, clock, *, gateway, unplug):
+        self.gateway, self.unplug = gateway, unplug
+        self.peers, self.provider_key, self.key, self.chain, self.clock = peers, provider_key, own_key, chain, clock
+
+    def paper(self, key, **changes):
+        authorization = Authorization(
+            chain_id=self.chain.chain_id,
+            owner_key=key.public,
+            caller=self.key,
+            provider=address("alpha"),
+            deployment=EVERY_DEPLOYMENT,
+            scopes=int(ALL),
+            expires_ms=self.clock.now_ms + 60_000,
+        )
+        return sign_authorization(key, evolve(authorization, **changes))
+
+    async def call(self, method, request, reply):
+        with trio.fail_after(10):
+            plain = await self.peers.call(self.provider_key, method.value, fields.to_plain(request))
+        return fields.from_plain(reply, plain)
+
+    async def refusal(self, method, request):
+        """The name of the refusal; a request that is granted fails the test."""
+        with pytest.raises(RemoteError) as raised:
+            await self.call(method, request, LeaseReport)
+        return raised.value.code
+
+    async def logs(self, request):
+        found = []
+        with trio.fail_after(10):
+            async with self.peers.stream(self.provider_key, Method.LOGS.value, fields.to_plain(request)) as items:
+                async for item in items:
+                    found.append(fields.from_plain(LogChunk, item))  # noqa: PERF401 - a comprehension hides the stream
+        return found
+
+
+@pytest.fixture
+async def caller(agent, chain, clock, nursery):
+    ours, theirs = linked_transports(Standing.STRANGER)
+    for transport in (ours, theirs):
+        await nursery.start(transport.run)
+    server, client = Peers(ours), Peers(theirs)
+    gateway = Gateway(agent, server)
+    await nursery.start(server.run)
+    await nursery.start(client.run)
+    await client.wait_link(ours.key, 5)
+    return Caller(client, ours.key, theirs.key, chain, clock, gateway=gateway, unplug=theirs.disconnect)
+
+
+@pytest.fixture
+async def running(agent, runtime, tenant, win, until):
+    """A lease whose two instances run."""
+    lease = await win()
+    await agent.take_section(lease, tenant.held())
+    db = InstanceId(lease, "db", 0)
+    await until(agent, lambda: db in runtime.worlds)
+    with runtime.world(db).serve(5432):  # `web` waits for it
+        await until(agent, lambda: sum(one.state is InstanceState.RUNNING for one in agent.observed or ()) == 2)
+        yield lease

@@ -6,18 +6,10 @@ from attrs import evolve
 
 from photon_core.api import fields
 from photon_core.api.ids import InstanceId, LeaseId, OrderId
-from photon_core.api.transport import Standing
 from photon_core.chain.keys import KeyPurpose, generate
 from photon_core.exchange.records import LeaseState, LeaseStatus
 from photon_core.manifest.records import SECTION_BYTES_MAX
-from photon_core.peers import Peers
-from photon_core.peers.authorization import (
-    EVERY_DEPLOYMENT,
-    EVERY_PROVIDER,
-    Authorization,
-    Scope,
-    sign_authorization,
-)
+from photon_core.peers.authorization import EVERY_PROVIDER, Scope
 from photon_core.peers.errors import RemoteError
 from photon_core.peers.methods import (
     Decision,
@@ -25,7 +17,6 @@ from photon_core.peers.methods import (
     Delivered,
     DeliverRequest,
     LeaseReport,
-    LogChunk,
     LogsRequest,
     Method,
     StatusRequest,
@@ -34,62 +25,7 @@ from photon_core.peers.methods import (
 from photon_core.provider import gateway as gateway_module
 from photon_core.provider.bidder import REASONS_MAX
 from photon_core.provider.bidding import NoBid, Why
-from photon_core.provider.gateway import Gateway
 from photon_core.testing.exchange import address
-from photon_core.testing.fakes.transport import linked_transports
-
-ALL = Scope.DELIVER | Scope.STATUS | Scope.LOGS
-
-
-class Caller:
-    """A stranger's end of a link to the agent."""
-
-    def __init__(self, peers, provider_key, own_key, chain, clock):
-        self.peers, self.provider_key, self.key, self.chain, self.clock = peers, provider_key, own_key, chain, clock
-
-    def paper(self, key, **changes):
-        authorization = Authorization(
-            chain_id=self.chain.chain_id,
-            owner_key=key.public,
-            caller=self.key,
-            provider=address("alpha"),
-            deployment=EVERY_DEPLOYMENT,
-            scopes=int(ALL),
-            expires_ms=self.clock.now_ms + 60_000,
-        )
-        return sign_authorization(key, evolve(authorization, **changes))
-
-    async def call(self, method, request, reply):
-        with trio.fail_after(10):
-            plain = await self.peers.call(self.provider_key, method.value, fields.to_plain(request))
-        return fields.from_plain(reply, plain)
-
-    async def refusal(self, method, request):
-        """The name of the refusal; a request that is granted fails the test."""
-        with pytest.raises(RemoteError) as raised:
-            await self.call(method, request, LeaseReport)
-        return raised.value.code
-
-    async def logs(self, request):
-        found = []
-        with trio.fail_after(10):
-            async with self.peers.stream(self.provider_key, Method.LOGS.value, fields.to_plain(request)) as items:
-                async for item in items:
-                    found.append(fields.from_plain(LogChunk, item))  # noqa: PERF401 - a comprehension hides the stream
-        return found
-
-
-@pytest.fixture
-async def caller(agent, chain, clock, nursery):
-    ours, theirs = linked_transports(Standing.STRANGER)
-    for transport in (ours, theirs):
-        await nursery.start(transport.run)
-    server, client = Peers(ours), Peers(theirs)
-    Gateway(agent, server)
-    await nursery.start(server.run)
-    await nursery.start(client.run)
-    await client.wait_link(ours.key, 5)
-    return Caller(client, ours.key, theirs.key, chain, clock)
 
 
 @pytest.fixture

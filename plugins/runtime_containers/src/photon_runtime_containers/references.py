@@ -20,8 +20,8 @@ _REGISTRY = re.compile(r"[a-zA-Z0-9]+(?:[.-][a-zA-Z0-9]+)*(?::[0-9]{1,5})?|\[[0-
 
 
 def full_reference(image: str) -> str:
-    """`redis` is `docker.io/library/redis:latest`, `a/b:1` is `docker.io/a/b:1`, `host.name:5000/b@sha256:…` stays as it
-    is; with a digest the tag counts for nothing and goes. NoSuchImage for what is no name.
+    """`redis` is `docker.io/library/redis:latest`, `a/b:1` is `docker.io/a/b:1`, `host.name:5000/b@sha256:…` stays as
+    it is; with a digest the tag counts for nothing and goes. NoSuchImage for what is no name.
     """
     registry, slash, rest = image.partition("/")
     if not slash or not _is_registry(registry):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -58,9 +59,29 @@ def request(
     headers: Mapping[str, str] | None = None,
     body: object = None,
     upgrade: bool = False,
-    head_s: float | None = HEAD_S,
 ) -> Answer:
     """EngineDown when nobody answers at the socket `path`."""
+    connection = send(path, method, target, params, headers=headers, body=body, upgrade=upgrade)
+    try:
+        status, early = _head(lambda: connection.recv(PIECE_BYTES_MAX))
+        connection.settimeout(None)
+    except (OSError, ValueError) as problem:
+        connection.close()
+        raise down(path, problem) from None
+    return Answer(status, connection, early)
+
+
+def send(
+    path: str,
+    method: str,
+    target: str,
+    params: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: object = None,
+    upgrade: bool = False,
+) -> socket.socket:
+    """The connection, on which nothing was answered yet."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [
         f"{method} {target}?{urlencode(params)} HTTP/1.{1 if upgrade else 0}",
@@ -72,18 +93,13 @@ def request(
     ]
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(head_s)
+        connection.settimeout(HEAD_S)
         connection.connect(path)
         connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
-        status, early = _head(connection)
-        connection.settimeout(None)
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
         connection.close()
         raise down(path, problem) from None
-    except BaseException:
-        connection.close()
-        raise
-    return Answer(status, connection, early)
+    return connection
 
 
 def down(path: str, problem: object) -> EngineDown:
@@ -94,10 +110,10 @@ def down(path: str, problem: object) -> EngineDown:
     )
 
 
-def _head(connection: socket.socket) -> tuple[int, bytes]:
+def _head(read: Callable[[], bytes]) -> tuple[int, bytes]:
     said = b""
     while b"\r\n\r\n" not in said:
-        piece = connection.recv(4096)
+        piece = read()
         if not piece or len(said) > HEAD_BYTES_MAX:
             raise ValueError("an answer without a head")
         said += piece
@@ -109,29 +125,65 @@ def _head(connection: socket.socket) -> tuple[int, bytes]:
 
 
 class Pieces:
-    """What comes over a connection. `close` may come from another thread, and ends a wait."""
+    """What comes over a connection. `close` may come from another thread, and ends a wait; the descriptor is given back
+    when no thread is in a call with it, or the next connection could have its number.
+    """
 
     def __init__(self, connection: socket.socket, early: bytes = b"") -> None:
-        self.connection, self._early = connection, early
+        self._connection, self._early = connection, early
+        self._lock = threading.Lock()
+        self._users = 0
         self._closed = False
+
+    def head(self) -> int:
+        """The status of the answer that comes first. ValueError when none comes."""
+        status, self._early = _head(self.read)
+        return status
 
     def read(self) -> bytes:
         """Empty at the end."""
         if self._early:
             piece, self._early = self._early, b""
             return piece
+        with suppress(OSError), self._used() as connection:
+            return connection.recv(PIECE_BYTES_MAX)
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """Dropped when nobody is there to read it."""
+        with suppress(OSError), self._used() as connection:
+            connection.sendall(data)
+
+    def end(self) -> None:
+        """Nothing more will be written."""
+        with suppress(OSError), self._used() as connection:
+            connection.shutdown(socket.SHUT_WR)
+
+    @contextmanager
+    def _used(self) -> Iterator[socket.socket]:
+        with self._lock:
+            if self._closed:
+                raise OSError("closed")
+            self._users += 1
         try:
-            return b"" if self._closed else self.connection.recv(PIECE_BYTES_MAX)
-        except OSError:
-            return b""
+            yield self._connection
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._give_back()
 
     def close(self) -> None:
-        """Wakes whoever reads. The number of the descriptor is given back by the collector: not while another thread
-        may still use it.
-        """
-        self._closed = True
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._closed and not self._users:
+            self._connection.close()
 
 
 class Frames:
@@ -178,7 +230,7 @@ class LogStream:
 
 
 class LineStream(Generic[T]):
-    """A `Stream` of what `read` makes of each line's JSON object; None of it is nothing. A line that is none ends it."""
+    """A `Stream` of what `read` makes of each line's JSON object, but None. A line that is no object ends it."""
 
     def __init__(self, pieces: Pieces, read: Callable[[dict[str, Any]], T | None]) -> None:
         self._pieces, self._read = pieces, read

@@ -21,13 +21,14 @@ from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
 from photon_core.api.runtime import (
     Desired,
-    ExecResult,
+    ExecSession,
     InstanceSpec,
     InstanceState,
     Namespace,
     Observed,
     RuntimeContext,
     RuntimeFailure,
+    TerminalSize,
 )
 from photon_runtime_process.config import Config
 from photon_runtime_process.folder import SANDBOXES, Folder, Owner
@@ -37,6 +38,7 @@ from photon_runtime_process.limits import Cgroups, resource_limits
 from photon_runtime_process.logs import LogReader
 from photon_runtime_process.network import SandboxNamespace
 from photon_runtime_process.sandbox import Sandbox, kill
+from photon_runtime_process.session import ProcessSession
 from photon_runtime_process.wire import HelperGone, HelperMute, connected
 
 log = logging.getLogger(__name__)
@@ -260,12 +262,21 @@ class ProcessRuntime:
     async def namespace(self, instance: InstanceId) -> Namespace:
         return SandboxNamespace(self._sandbox(instance))
 
-    async def exec(self, instance: InstanceId, command: tuple[str, ...], stdin: bytes = b"") -> ExecResult:
+    async def exec(
+        self, instance: InstanceId, command: tuple[str, ...], *, terminal: TerminalSize | None
+    ) -> ExecSession:
+        if self._nursery is None:
+            raise RuntimeFailure("the runtime is not running", "start run() first")
         try:
             sandbox = self._sandbox(instance)
         except KeyError as problem:
             raise RuntimeFailure(str(problem.args[0])) from None
-        return await sandbox.exec(command, stdin, {})
+        if sandbox.life.state != InstanceState.RUNNING.value:
+            raise RuntimeFailure(f"{instance} does not run", "it is started again: look with `photon status`")
+        session = ProcessSession(sandbox.folder, command, terminal)
+        await self._nursery.start(session.run)
+        session.raise_failure()
+        return session
 
     async def logs(self, instance: InstanceId, *, follow: bool, tail_lines: int) -> AsyncIterator[bytes]:
         folder = Folder.of(self._context.home, instance)

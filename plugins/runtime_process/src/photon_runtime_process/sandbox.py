@@ -6,20 +6,15 @@ import os
 import select
 import signal
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import trio
 
 from photon_core.api.ids import InstanceId
-from photon_core.api.runtime import ExecResult, InstanceSpec, RuntimeFailure
+from photon_core.api.runtime import InstanceSpec
 from photon_runtime_process.folder import Folder, Helper
 from photon_runtime_process.helper.workload import Life
-from photon_runtime_process.wire import Answer, HelperMute, ask, connected, in_memory
-
-EXEC_OUTPUT_MAX = 2**20
-READ_CHUNK = 64 * 1024
-NOT_STARTED = 127
-"""The exit code that a shell gives for a command that it cannot find."""
+from photon_runtime_process.wire import HelperMute, ask, in_memory
 
 
 class Sandbox:
@@ -60,55 +55,8 @@ class Sandbox:
             raise HelperMute("gave a socket of another kind")
         return fresh
 
-    async def exec(self, command: tuple[str, ...], stdin: bytes, env: dict[str, str]) -> ExecResult:
-        """Hanging up kills it: that is how a cancelled exec ends."""
-        answer: Answer | RuntimeFailure
-        (in_r, in_w), (out_r, out_w) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        collected = bytearray()
-        async with trio.lowlevel.FdStream(in_w) as feed, trio.lowlevel.FdStream(out_r) as output:
-            with ExitStack() as theirs:
-                theirs.callback(os.close, in_r)
-                theirs.callback(os.close, out_w)
-                async with connected(self.folder) as connection:
-                    with in_memory({"argv": command, "env": env, "limits": {}}) as fd:
-                        await connection.send({"op": "exec"}, (fd, in_r, out_w))
-                    theirs.close()
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(_feed, feed, stdin)
-                        nursery.start_soon(_collect, output, collected)
-                        try:
-                            answer, _ = await connection.receive()
-                        except RuntimeFailure as failure:  # a nursery would put it into a group
-                            answer = failure
-                        nursery.cancel_scope.cancel()
-            _collect_rest(out_r, collected)
-        if isinstance(answer, RuntimeFailure):
-            raise answer
-        if "reason" in answer:
-            return ExecResult(exit_code=NOT_STARTED, output=answer.text("reason").encode())
-        return ExecResult(exit_code=answer.exit_code(), output=bytes(collected))
-
     async def kill(self) -> None:
         await kill(self.helper)
-
-
-async def _feed(stream: trio.lowlevel.FdStream, data: bytes) -> None:
-    with suppress(trio.BrokenResourceError):  # it does not have to read it all
-        await stream.send_all(data)
-    await stream.aclose()
-
-
-async def _collect(stream: trio.lowlevel.FdStream, into: bytearray) -> None:
-    """What is over the bound is read and forgotten, so that the command is not stopped by it."""
-    async for piece in stream:
-        into += piece[: EXEC_OUTPUT_MAX - len(into)]
-
-
-def _collect_rest(fd: int, into: bytearray) -> None:
-    """What the command wrote just before it ended. Not to the end: something that it left behind may hold the pipe."""
-    with suppress(BlockingIOError):
-        while len(into) < EXEC_OUTPUT_MAX and (piece := os.read(fd, READ_CHUNK)):
-            into += piece[: EXEC_OUTPUT_MAX - len(into)]
 
 
 async def kill(helper: Helper) -> None:

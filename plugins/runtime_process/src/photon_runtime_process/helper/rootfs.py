@@ -7,17 +7,20 @@ socket of the host can be reached by a path. `/etc/hosts` is a file of the agent
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
 from photon_runtime_process.helper import linux
 from photon_runtime_process.helper.plan import HOSTS_FILE, ROOT_DIR, TMP_DIR, WORK_DIR, WORK_PATH, Plan
+from photon_runtime_process.helper.session import TERMINALS_MAX
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 DEVICE_LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"))
 QUIET = linux.MS_NOSUID | linux.MS_NODEV
 SMALL, SHARED = "size=4m,mode=755", "size=64m,mode=1777"
+TERMINALS = f"newinstance,ptmxmode=0666,mode=0620,max={TERMINALS_MAX}"
 HOST_ETC = "/run/.host-etc"
 
 
@@ -86,6 +89,15 @@ def _devices(root: Path) -> None:
         (dev / name).symlink_to(target)
     (dev / "shm").mkdir()
     linux.mount("tmpfs", str(dev / "shm"), "tmpfs", QUIET, SHARED)
+    _terminals(dev)
+
+
+def _terminals(dev: Path) -> None:
+    """Of the sandbox's own, never the host's. Where the kernel gives none, commands have no terminal."""
+    (dev / "pts").mkdir()
+    with contextlib.suppress(OSError):
+        linux.mount("devpts", str(dev / "pts"), "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, TERMINALS)
+        (dev / "ptmx").symlink_to("pts/ptmx")
 
 
 def _processes(root: Path) -> None:

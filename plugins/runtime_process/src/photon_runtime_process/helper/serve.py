@@ -7,7 +7,8 @@ One request per connection, one packet each way (SOCK_SEQPACKET, JSON, file desc
 | `socket` | | a fresh TCP socket of the sandbox's network; the agent binds or connects it itself |
 | `start` | fd of `Start` as JSON | `reason`, empty when it runs |
 | `stop` | `grace_ms` | nothing, once the workload and all it started are dead |
-| `exec` | fds of `Start`, stdin, output | `exit_code` or `reason`, when it ended; killed when the agent hangs up |
+| `session` | fds of the command, stdin, stdout, stderr | `began`; `exit_code` at its end; hanging up kills it |
+| `session` | `columns`, `rows`, fd of the command | `began` with the terminal's master; then the same |
 | `watch` | | an `event`, now and at each change of the workload's state |
 | `follow` | `offset` | an `event` once the log is longer than that; then the agent asks again |
 | `redirect` | `port` | `why` not, or nothing |
@@ -32,16 +33,17 @@ from photon_runtime_process.helper import packets
 from photon_runtime_process.helper.log import LogWriter
 from photon_runtime_process.helper.plan import Plan
 from photon_runtime_process.helper.redirect import Redirect
-from photon_runtime_process.helper.workload import Start, Workload, kill_all, spawn
+from photon_runtime_process.helper.session import SESSIONS_MAX, kill_session, open_terminal
+from photon_runtime_process.helper.workload import Start, Streams, Workload, kill_all, spawn_beside
 
-FDS_MAX = 3
+FDS_MAX = 4
 CLIENTS_MAX = 256
 FOLDER_CHECK_S = 10  # how long a sandbox outlives its deleted folder: nothing else could find it any more
 DRAIN_SPLICES_MAX = 64  # per turn of the loop, so that a workload that floods its log leaves requests answered
 
 
 class Client:
-    """One connection. `pid` is its exec's process; `armed` says that it waits for more of the log."""
+    """One connection. `pid` is its session's leader; `armed` says that it waits for more of the log."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
@@ -117,8 +119,7 @@ class Server:
         self.selector.unregister(client.socket)
         client.socket.close()
         if client.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(client.pid, signal.SIGKILL)
+            kill_session(client.pid)
 
     def _request(self, client: Client, request: dict[str, Any], fds: list[int]) -> None:
         match request["op"]:
@@ -129,8 +130,12 @@ class Server:
                 self._start(client, Start(**_read(fds[0])))
             case "stop":
                 self._stop(client, int(request["grace_ms"]))
-            case "exec":
-                self._exec(client, Start(**_read(fds[0])), fds[1], fds[2])
+            case "session" if "columns" in request:
+                self._session_on_terminal(client, _read(fds[0]), int(request["columns"]), int(request["rows"]))
+            case "session":
+                streams = Streams(stdin=fds[1], stdout=fds[2], stderr=fds[3])
+                client.pid = self._beside(_read(fds[0]), streams)
+                client.answer({"began": ""})
             case "watch":
                 client.watching = True
                 client.answer({"event": "state"})
@@ -181,10 +186,19 @@ class Server:
         os.killpg(self.workload.pid, signal.SIGTERM)
         self.kill_at = time.monotonic() + grace_ms / 1000
 
-    def _exec(self, client: Client, start: Start, stdin: int, output: int) -> None:
-        client.pid, reason = spawn(self.plan, start, stdin=stdin, output=output)
-        if reason:
-            client.answer({"reason": reason})
+    def _session_on_terminal(self, client: Client, argv: list[str], columns: int, rows: int) -> None:
+        master, slave = open_terminal(columns, rows, self.plan.uid, self.plan.gid)
+        try:
+            client.pid = self._beside(argv, Streams(stdin=slave, stdout=slave, stderr=slave, terminal=True))
+            client.answer({"began": ""}, (master,))
+        finally:
+            os.close(slave)
+            os.close(master)
+
+    def _beside(self, argv: list[str], streams: Streams) -> int:
+        if sum(client.pid > 0 for client in self.clients.values()) >= SESSIONS_MAX:
+            raise RuntimeError(f"{SESSIONS_MAX} commands run beside the workload already")
+        return spawn_beside(self.plan, self.workload.beside(argv, streams.terminal), streams)
 
     def _drain(self) -> bool:
         """Output to the log. True at its end, which the loop may have found already in this same turn."""
@@ -220,14 +234,14 @@ class Server:
             if pid == self.workload.pid:
                 self._workload_ended(status)
             else:
-                self._exec_ended(pid, status)
+                self._session_ended(pid, status)
 
     def _workload_ended(self, status: int) -> None:
         self.kill_at = 0.0
         kill_all()
         with contextlib.suppress(ChildProcessError):
             while True:  # all are killed: this ends with the last of them
-                self._exec_ended(*os.waitpid(-1, 0))
+                self._session_ended(*os.waitpid(-1, 0))
         while self.output >= 0 and not self._drain():
             pass
         self.workload.ended(status)
@@ -237,7 +251,7 @@ class Server:
                 client.answer({})
         self._tell_of_state()
 
-    def _exec_ended(self, pid: int, status: int) -> None:
+    def _session_ended(self, pid: int, status: int) -> None:
         for client in self.clients.values():
             if client.pid == pid:
                 client.pid = 0

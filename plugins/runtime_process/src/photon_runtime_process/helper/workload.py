@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
+import termios
 import time
 from dataclasses import asdict, dataclass, replace
 
 from photon_runtime_process.helper import drop, linux
 from photon_runtime_process.helper.plan import WORK_PATH, WORKLOAD_FILE, Plan, write_json
+from photon_runtime_process.helper.session import TERMINAL_NAME
 
 REASON_CHARS_MAX = 300
 """The agent gets it in one packet, in which JSON may write 12 bytes for a character; people need no more."""
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+"""The exit codes that a shell gives for a command that it cannot find, and for one that it cannot execute."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -50,13 +55,14 @@ class Start:
 class Workload:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.pid = plan, 0
+        self.started: Start | None = None
         self.life = Life(state="sandbox")
         self._record(self.life)
 
     def start(self, start: Start, output: int) -> str:
         """Output goes to the given pipe. Returns why it could not be started, or nothing."""
-        pid, reason = spawn(self.plan, start, stdin=None, output=output)
-        self.pid = pid
+        pid, reason = spawn(self.plan, start, output=output)
+        self.pid, self.started = pid, start
         self._record(
             Life(
                 state="failed" if reason else "running",
@@ -67,6 +73,13 @@ class Workload:
             )
         )
         return reason
+
+    def beside(self, argv: list[str], terminal: bool) -> Start:
+        """The same for another command: its environment and limits. RuntimeError while there is no workload."""
+        if not self.pid or self.started is None:
+            raise RuntimeError("the workload does not run")
+        env = {"TERM": TERMINAL_NAME, **self.started.env} if terminal else self.started.env
+        return replace(self.started, argv=argv, env=env)
 
     def ended(self, status: int) -> None:
         self.pid = 0
@@ -92,14 +105,25 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def spawn(plan: Plan, start: Start, *, stdin: int | None, output: int) -> tuple[int, str]:
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The standard descriptors of a process. `terminal`: they are one, which becomes its session's own."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    terminal: bool = False
+
+
+def spawn(plan: Plan, start: Start, *, output: int) -> tuple[int, str]:
     """The pid of a new process of the workload; or 0 and the reason, in words for the tenant."""
     if not start.argv:
         return 0, "nothing to run: this provider runs a service's command and args, not its image; give a command"
     report_r, report_w = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(plan, start, stdin, output, report_w)
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        _become(plan, start, Streams(stdin=nothing, stdout=output, stderr=output), report_w)
     os.close(report_w)
     with os.fdopen(report_r, "r") as report:
         reason = report.read()
@@ -109,21 +133,36 @@ def spawn(plan: Plan, start: Start, *, stdin: int | None, output: int) -> tuple[
     return pid, ""
 
 
-def _become(plan: Plan, start: Start, stdin: int | None, output: int, report: int) -> None:
-    """In the child: never returns. The report pipe closes by itself when exec succeeds."""
+def spawn_beside(plan: Plan, start: Start, streams: Streams) -> int:
+    """The pid of a command beside the workload. What keeps it from starting it says itself, as a shell would."""
+    pid = os.fork()
+    if pid == 0:
+        _become(plan, start, streams, None)
+    return pid
+
+
+def _become(plan: Plan, start: Start, streams: Streams, report: int | None) -> None:
+    """In the child: never returns. The report pipe closes by itself when exec succeeds; without one a line on the
+    process' own stderr says why it did not.
+    """
+    code = NOT_FOUND
     try:
-        os.dup2(os.open("/dev/null", os.O_RDONLY) if stdin is None else stdin, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        linux.close_all_but(0, 1, 2, report)
+        for source, target in ((streams.stdin, 0), (streams.stdout, 1), (streams.stderr, 2)):
+            os.dup2(source, target)
+        linux.close_all_but(0, 1, 2, *([] if report is None else [report]))
         drop.become_workload(plan, start.limits)
+        if streams.terminal:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.chdir(WORK_PATH)
         env = {"PATH": DEFAULT_PATH, "HOME": WORK_PATH, "LANG": "C.UTF-8", **start.env}
         os.execvpe(start.argv[0], start.argv, env)  # noqa: S606 - that is what this module is for
     except BaseException as problem:  # noqa: BLE001 - a forked child must not run on as a second helper
-        os.write(report, _why(start, problem)[:REASON_CHARS_MAX].encode(errors="replace"))
+        code = NOT_FOUND if getattr(problem, "errno", None) == errno.ENOENT else NOT_EXECUTABLE
+        why = _why(start, problem)[:REASON_CHARS_MAX]
+        target, words = (2, f"photon: {why}\n") if report is None else (report, why)
+        os.write(target, words.encode(errors="replace"))
     finally:
-        os._exit(127)
+        os._exit(code)
 
 
 def _why(start: Start, problem: BaseException) -> str:
