@@ -84,8 +84,9 @@ def test_the_images_own_words_are_left_alone() -> None:
 
 
 def test_no_limit_is_said_aloud() -> None:
-    """Left out of a change, the old one would stay; and the kernel takes no quota below a millisecond."""
-    assert bodies.limits_body(Limits()) == {
+    """Left out of a change, the old one would stay; said in a creation, it is refused."""
+    assert bodies.limits_body(Limits()) == {"pids": {"limit": 0}}
+    assert bodies.change_body(Limits()) == {
         "memory": {"limit": -1, "swap": -1},
         "cpu": {"quota": -1, "period": 100_000},
         "pids": {"limit": -1},

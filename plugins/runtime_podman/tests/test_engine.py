@@ -139,6 +139,10 @@ def test_it_runs_as_it_was_made(engine: PodmanEngine) -> None:
     assert engine.list({**LABEL, "other": "1"}) == ()
 
 
+def test_it_may_be_without_limits(engine: PodmanEngine) -> None:
+    assert engine.inspect(running(engine, limits=Limits())).limits == Limits()
+
+
 def test_a_name_is_one_containers(engine: PodmanEngine) -> None:
     engine.create(spec())
     with pytest.raises(NameTaken):

@@ -83,14 +83,25 @@ ALIKE: Mapping[str, Any] = {
 
 
 def limits_body(limits: Limits) -> dict[str, Any]:
-    """Of a creation and of a change. -1 is none: left out, a change would leave what there is."""
-    memory = limits.memory_bytes or -1
-    quota = max(limits.cpu_milli * CPU_PERIOD_US // 1000, CPU_QUOTA_US_MIN) if limits.cpu_milli else -1
-    return {
-        "memory": {"limit": memory, "swap": memory},
-        "cpu": {"quota": quota, "period": CPU_PERIOD_US},
-        "pids": {"limit": limits.pids_max or -1},
+    """Of a creation: memory and processor without a limit are left out, since -1 is refused; left out, the processes
+    would have Podman's own.
+    """
+    body: dict[str, Any] = {"pids": {"limit": limits.pids_max}}
+    if limits.memory_bytes:
+        body["memory"] = {"limit": limits.memory_bytes, "swap": limits.memory_bytes}
+    if limits.cpu_milli:
+        quota = max(limits.cpu_milli * CPU_PERIOD_US // 1000, CPU_QUOTA_US_MIN)
+        body["cpu"] = {"quota": quota, "period": CPU_PERIOD_US}
+    return body
+
+
+def change_body(limits: Limits) -> dict[str, Any]:
+    """Of a change: what is not limited is -1, since what is left out stays as it is."""
+    unlimited = {
+        "memory": {"limit": -1, "swap": -1},
+        "cpu": {"quota": -1, "period": CPU_PERIOD_US},
     }
+    return {**unlimited, **limits_body(limits), "pids": {"limit": limits.pids_max or -1}}
 
 
 def _mount(mount: Any) -> dict[str, Any]:

@@ -216,7 +216,7 @@ class PodmanEngine:
 
     def _change(self, container: str, limits: Limits) -> None:
         try:
-            self._rest.ask("POST", f"/containers/{segment(container)}/update", body=bodies.limits_body(limits))
+            self._rest.ask("POST", f"/containers/{segment(container)}/update", body=bodies.change_body(limits))
         except Refused as refused:
             gone = refusals.of_container(refused)
             raise gone or LimitsRefused(f"Podman did not change its limits: {refused}") from refused
