@@ -188,7 +188,8 @@ class Runtime(Protocol):
     ) -> ExecSession:
         """Start a command beside the workload of a running instance: as its user, in its file system and folder, with
         its environment and limits, and with nothing that it may not do itself. With `terminal` its input and output
-        are a terminal of that size, the controlling one of a session of its own; without, three pipes.
+        are a terminal, the controlling one of a session of its own, that has this size when `exec` returns; without,
+        three pipes.
 
         Several may run at once. None outlives the connection to whoever asked, nor the instance. The instance stays
         what it is: a command is not the workload, and its end is no event.

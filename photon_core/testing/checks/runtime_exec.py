@@ -102,19 +102,22 @@ async def exec_write_waits_for_a_slow_command(kit: RuntimeKit) -> None:
 
 
 async def exec_terminal_is_one_of_the_size_asked_for(kit: RuntimeKit) -> None:
+    """From the moment on in which `exec` returned; so the command waits for a word before it asks."""
     spec = kit.spec("web", FOREVER)
     ask = "test -t 0 && test -t 1 && test -t 2 && stty size"
     async with kit.leased(spec) as runtime:
         assert (await run_beside(runtime, spec.id, ask)).exit_code != 0
-        on_terminal = await run_beside(runtime, spec.id, f"{ask}; echo aside >&2; exit 5", terminal=SIZE)
-        assert on_terminal.stdout.split() == [b"37", b"101", b"aside"]
+        script = f"read word; {ask}; echo aside >&2; exit 5"
+        on_terminal = await run_beside(runtime, spec.id, script, b"now\n", terminal=SIZE)
+        assert on_terminal.stdout.split() == [b"now", b"37", b"101", b"aside"]
         assert (on_terminal.exit_code, on_terminal.stderr) == (5, b"")
 
 
 async def exec_terminal_is_resized_and_the_command_told(kit: RuntimeKit) -> None:
     spec = kit.spec("web", FOREVER)
-    script = "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"
+    script = "read word; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"
     async with kit.leased(spec) as runtime, session(runtime, spec.id, script, SIZE) as screen:
+        await screen.write(b"now\n")
         await heard(screen, b"ready")
         await screen.resize(LARGER)
         assert (await heard(screen, b"132")).split() == [b"50", b"132"]

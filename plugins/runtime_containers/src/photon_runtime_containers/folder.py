@@ -54,10 +54,13 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
 
+    def prepare(self) -> None:
+        (self.path / INSTANCES).mkdir(mode=0o700, parents=True, exist_ok=True)
+
     @contextlib.contextmanager
     def only_one(self) -> Iterator[None]:
         """Raises RuntimeFailure when another agent uses it."""
-        (self.path / INSTANCES).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.prepare()
         with (self.path / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

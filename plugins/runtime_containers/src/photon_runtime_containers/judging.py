@@ -27,7 +27,7 @@ SIGKILLED = 137
 SANDBOX_GONE = "its sandbox was stopped or removed, and with it its network"
 
 SameNetwork = Callable[[int, int], bool]
-"""Of two pids."""
+"""Of the pids of sandbox and workload."""
 
 
 @frozen(kw_only=True)
@@ -76,7 +76,7 @@ def judge(seen: Seen, same_network: SameNetwork) -> Observed:
 
 def in_its_network(sandbox: Container | None, workload: Container, same_network: SameNetwork) -> bool:
     """A sandbox that was started again by hand has a new network, and a running workload still the old one."""
-    return sandbox is not None and sandbox.pid != 0 and workload.pid != 0 and same_network(sandbox.pid, workload.pid)
+    return sandbox is not None and sandbox.pid != 0 and same_network(sandbox.pid, workload.pid)
 
 
 def how_it_ended(workload: Container) -> str:

@@ -94,9 +94,15 @@ def route_everything_to_loopback() -> None:
 
 
 def same_network(one: int, other: int) -> bool:
-    """Whether two processes live in one network namespace; False when one of them is gone."""
+    """Whether two processes live in one network namespace. Nothing speaks against it when the other one has just ended;
+    if the first is gone, nobody can.
+    """
     try:
-        first, second = (Path(f"/proc/{pid}/ns/net").stat() for pid in (one, other))
+        first = Path(f"/proc/{one}/ns/net").stat()
     except OSError:
         return False
+    try:
+        second = Path(f"/proc/{other}/ns/net").stat()
+    except OSError:
+        return True
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)

@@ -37,7 +37,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 
 import trio
 from attrs import frozen
@@ -64,7 +64,7 @@ from photon_runtime_containers.exec import EXECS_AT_ONCE_MAX, ContainerExec, Nev
 from photon_runtime_containers.folder import Home
 from photon_runtime_containers.holdings import Holding, Holdings, Inspections
 from photon_runtime_containers.judging import SameNetwork, Seen, judge
-from photon_runtime_containers.labels import owner_of
+from photon_runtime_containers.labels import Owner, owner_of
 from photon_runtime_containers.logs import Logs
 from photon_runtime_containers.netns import same_network as same_network_namespace
 from photon_runtime_containers.network import SandboxNamespace
@@ -77,12 +77,19 @@ INSPECTED_AT_ONCE_MAX = 8
 
 
 @frozen
-class _Parts:
-    """What there is once the runtime runs."""
+class _Eyes:
+    """What looking takes: whoever sweeps up after a dead agent looks without running anything."""
 
+    owner: Owner
     holdings: Holdings
     inspections: Inspections
     events: Events
+
+
+@frozen
+class _Hands:
+    """What there is once the runtime runs."""
+
     pulls: Pulls
     converger: Converger
 
@@ -103,7 +110,7 @@ class ContainerRuntime:
         self._applying: dict[LeaseId, trio.CancelScope] = {}
         self._namespaces: dict[InstanceId, SandboxNamespace] = {}
         self._execs: dict[InstanceId, int] = defaultdict(int)
-        self._parts: _Parts | None = None
+        self._hands: _Hands | None = None
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -113,26 +120,23 @@ class ContainerRuntime:
         """
         self._config.check()
         with self._home.only_one():
-            owner = owner_of(self._home.path, self._context.chain_id, self._context.agent)
-            machine = await start.prepare(self._calls, owner)
-            holdings = Holdings(self._calls, owner)
-            inspections = Inspections(holdings)
-            events = Events(self._calls, owner, inspections)
-            await self._adopt(holdings)
+            eyes = self._eyes
+            machine = await start.prepare(self._calls, eyes.owner)
+            await self._adopt(eyes.holdings)
             async with trio.open_nursery() as nursery:
                 pulls = Pulls(self._calls, nursery, self._config.pull_timeout_s, self._config.pull_silence_s)
                 converger = Converger(
                     self._config,
                     self._calls,
                     self._home,
-                    owner,
+                    eyes.owner,
                     pulls,
                     machine,
                     self._same_network,
-                    events.publish,
+                    eyes.events.publish,
                 )
-                self._parts = _Parts(holdings, inspections, events, pulls, converger)
-                nursery.start_soon(events.follow, holdings)
+                self._hands = _Hands(pulls, converger)
+                nursery.start_soon(eyes.events.follow, eyes.holdings)
                 task_status.started()
                 await trio.sleep_forever()
 
@@ -146,11 +150,19 @@ class ContainerRuntime:
             if folder.instance not in held:
                 await trio.to_thread.run_sync(folder.remove)
 
+    @cached_property
+    def _eyes(self) -> _Eyes:
+        self._home.prepare()
+        owner = owner_of(self._home.path, self._context.chain_id, self._context.agent)
+        holdings = Holdings(self._calls, owner)
+        inspections = Inspections(holdings)
+        return _Eyes(owner, holdings, inspections, Events(self._calls, owner, inspections))
+
     @property
-    def _running(self) -> _Parts:
-        if self._parts is None:
+    def _running(self) -> _Hands:
+        if self._hands is None:
             raise RuntimeFailure("the runtime is not running", "start run() first")
-        return self._parts
+        return self._hands
 
     async def capacity(self) -> Resources:
         config, offer = self._config, self._context.offer
@@ -183,7 +195,7 @@ class ContainerRuntime:
     # --- doing -------------------------------------------------------------------------------------------------------
 
     async def apply(self, desired: Desired) -> None:
-        parts, lease = self._running, desired.lease
+        eyes, hands, lease = self._eyes, self._running, desired.lease
         specs = {spec.id: spec for spec in desired.instances}
         wanted = specs.keys() | {instance for instance, _ in desired.sandboxes}
         failures: list[RuntimeFailure] = []
@@ -191,17 +203,17 @@ class ContainerRuntime:
             scope = self._applying[lease] = trio.CancelScope()
             try:
                 with scope:
-                    parts.pulls.forget(lease, but=frozenset(specs))
-                    held = await parts.holdings.look(lease)
+                    hands.pulls.forget(lease, but=frozenset(specs))
+                    held = await eyes.holdings.look(lease)
                     for instance in held.keys() - wanted:
-                        await parts.converger.destroy(held[instance])
+                        await hands.converger.destroy(held[instance])
                     async with trio.open_nursery() as nursery:
                         for instance in sorted(wanted):
                             holding = held.get(instance) or Holding(instance)
                             nursery.start_soon(self._converge_or_tell, holding, specs.get(instance), failures)
             finally:
                 del self._applying[lease]
-                parts.inspections.forget_all()
+                eyes.inspections.forget_all()
         if scope.cancelled_caught:
             raise RuntimeFailure(f"lease {lease} was removed while it was being made")
         if failures:
@@ -222,14 +234,14 @@ class ContainerRuntime:
             failures.append(RuntimeFailure(what, f"see to {problem.filename or self._home.path}: its disk and rights"))
 
     async def remove(self, lease: LeaseId) -> None:
-        parts = self._running
+        eyes, hands = self._eyes, self._running
         if lease in self._applying:
             self._applying[lease].cancel()
-        parts.pulls.forget(lease)
+        hands.pulls.forget(lease)
         async with self._alone_with(lease):
-            parts.pulls.forget(lease)
-            for instance, holding in (await parts.holdings.look(lease)).items():
-                await parts.converger.destroy(holding)
+            hands.pulls.forget(lease)
+            for instance, holding in (await eyes.holdings.look(lease)).items():
+                await hands.converger.destroy(holding)
                 self._namespaces.pop(instance, None)
             for folder in await trio.to_thread.run_sync(self._home.folders):
                 if folder.instance.lease == lease:
@@ -238,17 +250,17 @@ class ContainerRuntime:
     # --- looking -----------------------------------------------------------------------------------------------------
 
     async def observe(self) -> tuple[Observed, ...]:
-        parts, now_s = self._running, time.monotonic()
-        held = await parts.holdings.look()
-        parts.inspections.keep({one.id for holding in held.values() for one in holding.all})
+        eyes, pulls, now_s = self._eyes, self._hands and self._hands.pulls, time.monotonic()
+        held = await eyes.holdings.look()
+        eyes.inspections.keep({one.id for holding in held.values() for one in holding.all})
         seen: dict[InstanceId, Observed] = {}
         failures: list[RuntimeFailure] = []
 
         async def look_at(instance: InstanceId, holding: Holding) -> None:
             try:
                 async with self._inspecting:
-                    sandbox = await parts.inspections.get(holding.sandbox, now_s)
-                    workload = await parts.inspections.get(holding.workload, now_s)
+                    sandbox = await eyes.inspections.get(holding.sandbox, now_s)
+                    workload = await eyes.inspections.get(holding.workload, now_s)
             except RuntimeFailure as failure:  # a nursery would put it into a group
                 failures.append(failure)
                 return
@@ -260,7 +272,7 @@ class ContainerRuntime:
                 workload=workload,
                 digest=holding.workload.identity.spec_digest if holding.workload else "",
                 record=self._home.folder(instance).record(),
-                pull=parts.pulls.of(instance),
+                pull=pulls.of(instance) if pulls else None,
                 starting=instance.lease in self._applying,
             )
             seen[instance] = judge(one, self._same_network)
@@ -273,8 +285,7 @@ class ContainerRuntime:
         return tuple(seen[instance] for instance in sorted(seen))
 
     async def logs(self, instance: InstanceId, *, follow: bool, tail_lines: int) -> AsyncIterator[bytes]:
-        parts = self._running
-        reader = Logs(self._calls, parts.holdings, parts.events)
+        reader = Logs(self._calls, self._eyes.holdings, self._eyes.events)
         async with aclosing(reader.read(instance, follow=follow, tail_lines=tail_lines)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -282,7 +293,7 @@ class ContainerRuntime:
     async def exec(
         self, instance: InstanceId, command: tuple[str, ...], *, terminal: TerminalSize | None
     ) -> ExecSession:
-        holding = await self._running.holdings.of(instance)
+        holding = await self._eyes.holdings.of(instance)
         workload = holding.workload
         if workload is None or not workload.running:
             raise RuntimeFailure(f"{instance} does not run")
@@ -315,8 +326,8 @@ class ContainerRuntime:
 
     async def namespace(self, instance: InstanceId) -> Namespace:
         """The same object as long as the sandbox is the same one: it knows which listeners are the agent's."""
-        holding = await self._running.holdings.of(instance)
-        sandbox = await self._running.holdings.inspect(holding.sandbox)
+        holding = await self._eyes.holdings.of(instance)
+        sandbox = await self._eyes.holdings.inspect(holding.sandbox)
         process = Process.of(sandbox.pid) if sandbox and sandbox.pid else None
         if process is None:
             self._namespaces.pop(instance, None)
@@ -327,6 +338,6 @@ class ContainerRuntime:
         return known
 
     async def events(self) -> AsyncIterator[InstanceId]:
-        async with aclosing(self._running.events.subscribe()) as events:
+        async with aclosing(self._eyes.events.subscribe()) as events:
             async for instance in events:
                 yield instance

@@ -273,11 +273,23 @@ class DockerEngine:
                 raise gone() from None
 
         def resize(size: TerminalSize) -> None:
-            with suppress(NoSuchContainer), self._about(made) as api:  # it ended meanwhile
-                api.exec_resize(made, height=size.rows, width=size.columns)
+            try:
+                with self._about(made) as api:
+                    api.exec_resize(made, height=size.rows, width=size.columns)
+            except (NoSuchContainer, RuntimeFailure):
+                if inspect().get("Running"):
+                    raise
 
         pieces = Pieces(answer.connection, answer.early)
-        return DockerExec(pieces, inspect, resize, terminal=terminal is not None)
+        command_of = DockerExec(pieces, inspect, resize, terminal=terminal is not None)
+        try:
+            command_of.wait_until_started()
+            if terminal is not None:
+                resize(terminal)
+        except BaseException:
+            command_of.close()
+            raise
+        return command_of
 
     def events(self, labels: Mapping[str, str]) -> LineStream[EngineEvent]:
         filters = {"type": ["container"], "label": [f"{key}={value}" for key, value in labels.items()]}

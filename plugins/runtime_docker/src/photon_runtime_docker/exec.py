@@ -9,11 +9,12 @@ from typing import Any
 
 from photon_core.api.runtime import ExecStream, RuntimeFailure, TerminalSize
 from photon_runtime_containers.engine import EngineDown
+from photon_runtime_docker.errors import start_refused
 from photon_runtime_docker.wire import Frames, Pieces
 
 STDERR = 2
-ENDED_WITHIN_S, LOOK_AGAIN_S = 10.0, 0.01
-"""Between the end of a command's output and Docker's knowledge of its code lie some milliseconds."""
+STARTED_WITHIN_S, ENDED_WITHIN_S, LOOK_AGAIN_S = 30.0, 10.0, 0.01
+"""A start takes some 50 ms; between the end of a command's output and Docker's knowledge of its code lie a few."""
 
 
 class DockerExec:
@@ -32,6 +33,20 @@ class DockerExec:
         self._waiting: deque[tuple[ExecStream, bytes]] = deque()
         self.write = pieces.write
         self.close = pieces.close
+
+    def wait_until_started(self) -> None:
+        """Docker answers before it starts the command, and says among the output, and by an exit code without a pid,
+        that it could not. CannotStart then; RuntimeFailure when it is the machine that could not.
+        """
+        deadline = time.monotonic() + STARTED_WITHIN_S
+        while time.monotonic() < deadline:
+            said = self._inspect()
+            if said.get("Pid"):
+                return
+            if not said.get("Running") and said.get("ExitCode") is not None:
+                raise start_refused(b"".join(data for _, data in iter(self.read, None)).decode(errors="replace"))
+            time.sleep(LOOK_AGAIN_S)
+        raise EngineDown("the engine does not start the command", "see the engine's log")
 
     def end_input(self) -> None:
         """Half-closing the connection of a terminal would end its output too."""
