@@ -312,6 +312,7 @@ CALLS: tuple[Any, ...] = (
         ),
         refused=(methods.RefusedAttempt(service="web", address="198.51.100.9", port=443, count=2),),
         notes=(),
+        section_hash=SPEC.section_hash,
     ),
     methods.LogsRequest(**_ASKED, service="web", follow=False, tail_lines=100),
     methods.LogChunk(service="web", ordinal=0, data=b"listening on 8080\n"),
