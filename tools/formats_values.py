@@ -104,6 +104,7 @@ PLAN = GroupPlan(
     collateral_uptn=600_000,
 )
 MANIFEST = seal_plan([PLAN], chain_id=CHAIN, random=lambda length: bytes(range(length)))
+UPDATED = seal_plan([PLAN], chain_id=CHAIN, random=lambda length: bytes(range(1, length + 1)))
 SPEC, SEALED = MANIFEST.groups[0], MANIFEST.sections[0]
 
 # --- what accounts ask for: one of each message ----------------------------------------------------------------------
@@ -118,6 +119,9 @@ MESSAGES: tuple[Any, ...] = (
     ),
     messages.UpdateProvider(provider=PAYEE.address, addresses=("/ip4/192.0.2.8/tcp/4390",)),
     messages.CreateDeployment(groups=(SPEC,), version=MANIFEST.version, deposit_uptn=14 * PTN, persist=True),
+    messages.UpdateDeployment(
+        deployment=17, version=UPDATED.version, section_hashes=tuple(spec.section_hash for spec in UPDATED.groups)
+    ),
     messages.CloseDeployment(deployment=17),
     messages.Deposit(deployment=17, amount_uptn=PTN),
     messages.ResumeGroup(deployment=17, group=0),
@@ -158,6 +162,7 @@ EVENTS: tuple[Any, ...] = (
     events.LeaseClosed(**_LEASE, collateral_returned_uptn=600_000, collateral_forfeited_uptn=0),
     events.PaidOut(**_LEASE, amount_uptn=PTN // 8),
     events.GroupClosed(group=GROUP),
+    events.DeploymentUpdated(deployment=17, version=UPDATED.version),
 )
 
 # --- what the chain remembers: one of each record of the state -------------------------------------------------------
@@ -307,6 +312,7 @@ CALLS: tuple[Any, ...] = (
         ),
         refused=(methods.RefusedAttempt(service="web", address="198.51.100.9", port=443, count=2),),
         notes=(),
+        section_hash=SPEC.section_hash,
     ),
     methods.LogsRequest(**_ASKED, service="web", follow=False, tail_lines=100),
     methods.LogChunk(service="web", ordinal=0, data=b"listening on 8080\n"),

@@ -42,6 +42,14 @@ class DeploymentCreated:
 
 
 @frozen(kw_only=True)
+class DeploymentUpdated:
+    """Its groups have other sections now; providers that serve it run the old ones until the new ones are delivered."""
+
+    deployment: int = fields.uint()
+    version: Hash = fields.hash32()
+
+
+@frozen(kw_only=True)
 class DeploymentFunded:
     deployment: int = fields.uint()
     depositor: Address = fields.address()
@@ -192,6 +200,7 @@ EVENTS: dict[int, type] = dict(
             LeaseClosed,
             PaidOut,
             GroupClosed,
+            DeploymentUpdated,
         ),
         start=1,
     )
@@ -218,6 +227,7 @@ Event = (
     | LeaseClosed
     | PaidOut
     | GroupClosed
+    | DeploymentUpdated
 )
 
 

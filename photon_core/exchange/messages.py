@@ -79,6 +79,19 @@ class CreateDeployment:
 
 
 @frozen(kw_only=True)
+class UpdateDeployment:
+    """By the owner, while the deployment is active: another manifest for the same groups.
+
+    `section_hashes` has one of each group, in the order of CreateDeployment; a group whose section stays repeats its
+    hash. What was ordered (resources, counts, prices, attributes) stays as it is.
+    """
+
+    deployment: int = fields.uint()
+    version: Hash = fields.hash32()
+    section_hashes: tuple[Hash, ...] = fields.listof(fields.blob_form(32), GROUPS_MAX, 1)
+
+
+@frozen(kw_only=True)
 class CloseDeployment:
     """By the owner, at any time: billing stops in this block and what is not earned goes back to its depositors."""
 
@@ -191,6 +204,7 @@ MESSAGES: dict[int, type] = {
     21: CloseDeployment,
     22: Deposit,
     23: ResumeGroup,
+    24: UpdateDeployment,
     30: CreateBid,
     31: WithdrawBid,
     32: MarketMessage,
@@ -206,6 +220,7 @@ Message = (
     | RegisterProvider
     | UpdateProvider
     | CreateDeployment
+    | UpdateDeployment
     | CloseDeployment
     | Deposit
     | ResumeGroup

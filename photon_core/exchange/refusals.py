@@ -36,6 +36,8 @@ class Code(StrEnum):
     DEPOSIT_TOO_LOW = "deposit-too-low"
     TOO_MANY_DEPOSITORS = "too-many-depositors"
     DEPLOYMENT_CLOSED = "deployment-closed"
+    SAME_VERSION = "same-version"
+    GROUPS_DIFFER = "groups-differ"
     # The market.
     ORDER_CLOSED = "order-closed"
     ORDER_FULL = "order-full"

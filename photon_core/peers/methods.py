@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 from attrs import frozen
 
 from photon_core.api import fields
-from photon_core.api.ids import ORDER_ID, LeaseId, OrderId
+from photon_core.api.ids import ORDER_ID, Hash, LeaseId, OrderId
 from photon_core.api.runtime import EXEC_PIECE_BYTES_MAX
 from photon_core.exchange.records import LeaseStatus
 from photon_core.manifest.records import NAME_BYTES_MAX, SECTION_BYTES_MAX, SERVICES_MAX, Protocol
@@ -169,7 +169,11 @@ class RefusedAttempt:
 
 @frozen(kw_only=True)
 class LeaseReport:
-    """`notes` are what the tenant should know and can mend: a hostname that another lease holds, a port in the way."""
+    """`notes` are what the tenant should know and can mend: a hostname that another lease holds, a port in the way.
+
+    `section_hash` is of the section that was delivered last; another than the group's when an update is not delivered
+    yet, null when none ever was.
+    """
 
     lease: LeaseId = fields.of(ORDER_ID)
     status: LeaseStatus = fields.choice(LeaseStatus)
@@ -178,6 +182,7 @@ class LeaseReport:
     endpoints: tuple[Endpoint, ...] = fields.listof(fields.record_form(Endpoint), ENDPOINTS_MAX)
     refused: tuple[RefusedAttempt, ...] = fields.listof(fields.record_form(RefusedAttempt), REFUSED_MAX)
     notes: tuple[str, ...] = fields.listof(_NOTE, NOTES_MAX)
+    section_hash: Hash | None = fields.optional(fields.blob_form(32))
 
 
 # --- lease.logs -------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ AGENT_CONCERNS = (
     events.BidEnded,
     events.ProviderChanged,
     events.DeploymentFunded,
+    events.DeploymentUpdated,
 )
 """What happens on chain and may change what an agent has to do."""
 

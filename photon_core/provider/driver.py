@@ -47,7 +47,8 @@ from .network.claims import Claims
 from .network.fabric import Fabric
 from .parts import AgentParts
 from .problems import Problems, Source
-from .reconcile import Apply, ForgetSection, Judgement, Plan, Policy, Remove, Situation
+from .reconcile import Apply, ForgetSection, Judgement, Plan, Policy, Remove, Rewire, Situation
+from .sections import Sections
 from .sights import sights
 from .state import State, load, save
 from .wakeup import Bell
@@ -78,7 +79,7 @@ class Agent:
         self.desk = BidDesk(parts)
         self.chronicle = Chronicle(parts.folder / "events", parts.now_ms)
         self.view: ChainView | None = None
-        self.held: dict[LeaseId, Held] = {}
+        self.sections = Sections(self.store, parts.chain_id)
         self.judgements: dict[LeaseId, Judgement] = {}
         self.memory: dict[InstanceId, Memory] = {}
         self.observed: tuple[Observed, ...] | None = None
@@ -123,6 +124,11 @@ class Agent:
             nursery.start_soon(self._watch_chain)
             nursery.start_soon(self._watch_runtime)
             task_status.started()
+
+    @property
+    def held(self) -> dict[LeaseId, Held]:
+        """The sections that it was given: what runs, or is to."""
+        return self.sections.held
 
     @property
     def problem(self) -> str:
@@ -211,7 +217,9 @@ class Agent:
             await self._save()
         await self._look_at_runtime()
         await self._load_sections(self.view)
-        plan = reconcile.plan(await self._situation(self.view, fresh), self._policy(self.view))
+        situation = await self._situation(self.view, fresh)
+        plan = reconcile.plan(situation, self._policy(self.view))
+        self.sections.passed(situation, plan)
         self.memory, self.judgements = dict(plan.memory), dict(plan.judgements)
         if fresh:
             await self._tidy(self.view)
@@ -253,14 +261,9 @@ class Agent:
             self.problems.put(Source.RUNTIME, failure.what)
 
     async def _load_sections(self, view: ChainView) -> None:
-        """What an earlier run of the agent was given."""
         for detail in view.leases:
-            lease = detail.lease.id
-            if detail.lease.state is LeaseState.ACTIVE and lease not in self.held:
-                with self._on_disk():
-                    held = await trio.to_thread.run_sync(self.store.get, lease, self.parts.chain_id, detail.group.spec)
-                    if held is not None:
-                        self.held[lease] = held
+            with self._on_disk():
+                await self.sections.load(detail)
 
     async def _situation(self, view: ChainView, fresh: bool) -> Situation:
         assert self.executor is not None
@@ -317,13 +320,12 @@ class Agent:
         assert self.executor is not None
         assert self.envoy is not None
         match action:
-            case Apply() | Remove():
+            case Apply() | Rewire() | Remove():
                 await self._mark()
                 self.executor.begin(action)
             case ForgetSection(lease=lease):
-                self.held.pop(lease, None)
                 with self._on_disk():
-                    await trio.to_thread.run_sync(self.store.forget, lease)
+                    await self.sections.forget(lease)
             case _:
                 self.envoy.begin(action)
 
@@ -351,18 +353,14 @@ class Agent:
     # --- what others ask ----------------------------------------------------------------------------------------------
 
     def section(self, lease: LeaseId) -> Section | None:
-        held = self.held.get(lease)
-        return held.section if held else None
+        return self.sections.get(lease)
 
     async def take_section(self, lease: LeaseId, held: Held) -> bool:
         """A section that was checked against the chain; on disk when this returns. Whether it is news."""
-        before = self.held.get(lease)
-        if before is not None and before.raw == held.raw and before.salt == held.salt:
-            return False
-        await trio.to_thread.run_sync(self.store.put, lease, held.salt, held.raw)
-        self.held[lease] = held
-        self.bell.ring()
-        return True
+        news = await self.sections.take(lease, held)
+        if news:
+            self.bell.ring()
+        return news
 
     # --- state --------------------------------------------------------------------------------------------------------
 

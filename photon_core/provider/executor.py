@@ -15,7 +15,8 @@ from photon_core.api.ids import LeaseId
 from photon_core.api.runtime import Runtime, RuntimeFailure
 
 from .network.fabric import Fabric
-from .reconcile import Apply, Remove, Trouble
+from .network.grants import LeaseNetwork
+from .reconcile import Apply, Remove, Rewire, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class RuntimeExecutor:
         self._closed = False
         self._idle = trio.Event()
 
-    def begin(self, action: Apply | Remove) -> None:
+    def begin(self, action: Apply | Rewire | Remove) -> None:
         """Starts the action and returns; `done` is called when it is over. Nothing when the lease is busy."""
         if action.lease in self.busy or self._closed:
             return
@@ -51,6 +52,8 @@ class RuntimeExecutor:
             case Apply():
                 self.removed.discard(action.lease)
                 self._nursery.start_soon(self._carry_out, action.lease, lambda: self._apply(action))
+            case Rewire():
+                self._nursery.start_soon(self._carry_out, action.lease, lambda: self._wire(action.network))
             case Remove():
                 self._nursery.start_soon(self._carry_out, action.lease, lambda: self._remove(action))
 
@@ -71,8 +74,11 @@ class RuntimeExecutor:
 
     async def _apply(self, action: Apply) -> None:
         await self._runtime.apply(action.desired)
+        await self._wire(action.network)
+
+    async def _wire(self, network: LeaseNetwork) -> None:
         if self._fabric is not None:
-            await self._fabric.wire(action.network)
+            await self._fabric.wire(network)
 
     async def _remove(self, action: Remove) -> None:
         if self._fabric is not None:

@@ -23,6 +23,7 @@ from photon_core.api.fields import Plain
 from photon_core.api.ids import InstanceId, LeaseId, NodeKey
 from photon_core.api.runtime import RuntimeFailure
 from photon_core.exchange.records import LeaseState
+from photon_core.manifest.versions import section_hash
 from photon_core.node.views import LeaseDetail
 from photon_core.peers import Peers, Refusal
 from photon_core.peers.authorization import Demand, NotAuthorized, Scope, SignedAuthorization, check_authorization
@@ -47,7 +48,7 @@ from photon_core.peers.requests import everyone
 
 from .driver import Agent
 from .exec_desk import ExecDesk
-from .manifests import Held, SectionRefused, check_section
+from .manifests import SectionRefused, check_section
 from .network.grants import instance_ids
 from .report import lease_report
 
@@ -91,13 +92,15 @@ class Gateway:
     async def deliver(self, caller: NodeKey, params: Any) -> Plain:
         request = _read(DeliverRequest, params)
         detail = await self._admit(caller, request.authorization, request.lease, Scope.DELIVER)
+        hash_ = section_hash(self._parts.chain_id, request.salt, request.section)
+        if self._agent.section(request.lease) is not None or hash_ != detail.group.spec.section_hash:
+            detail = await self._ask_node(request.lease)  # an update may be newer than the last look at the chain
         if detail.lease.state is not LeaseState.ACTIVE:
             raise Refusal(RefusalCode.LEASE_CLOSED, f"lease {request.lease} is {detail.lease.state.name.lower()}")
         try:
-            section = check_section(self._parts.chain_id, detail.group.spec, request.salt, request.section)
+            held = check_section(self._parts.chain_id, detail.group.spec, request.salt, request.section)
         except SectionRefused as refused:
             raise Refusal(refused.code, _words(refused)) from None
-        held = Held(salt=request.salt, raw=request.section, section=section)
         return fields.to_plain(Delivered(news=await self._agent.take_section(request.lease, held)))
 
     async def status(self, caller: NodeKey, params: Any) -> Plain:
@@ -178,11 +181,13 @@ class Gateway:
         """Of a lease with this provider, from the view, or from the node when the view does not have it (yet)."""
         leases = self._agent.view.leases if self._agent.view else ()
         found = next((detail for detail in leases if detail.lease.id == lease), None)
-        if found is None:
-            try:
-                found = await self._parts.node.lease(lease)
-            except PhotonError as error:
-                raise Refusal(RefusalCode.CHAIN_UNREACHABLE, error.what) from None
+        return found if found is not None else await self._ask_node(lease)
+
+    async def _ask_node(self, lease: LeaseId) -> LeaseDetail:
+        try:
+            found = await self._parts.node.lease(lease)
+        except PhotonError as error:
+            raise Refusal(RefusalCode.CHAIN_UNREACHABLE, error.what) from None
         if found is None or found.lease.provider != self._parts.provider:
             raise Refusal(RefusalCode.UNKNOWN_LEASE, f"this provider has no lease {lease}")
         return found

@@ -1,8 +1,9 @@
 """The manifest sections that this agent was given: checked against the chain, kept on disk, readable by nobody else.
 
-One file per lease, `<lease>.cbor`, 0600, replaced atomically: [salt, section bytes]. What is on disk is believed no
-more than what comes over a link: it is checked again when it is read, and a file that does not fit is set aside as
-`.bad`.
+One file per lease, `<lease>.cbor`, 0600, replaced atomically: [salt, section bytes, hash]. What is on disk is believed
+no more than what comes over a link: it is checked again when it is read, and a file that does not fit is set aside as
+`.bad`. The hash is the one that stood on chain when the section came. After an update of the deployment another stands
+there, and the section is still the one to run until the new one is delivered (`docs/adr/0029`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api import codec
 from photon_core.api.errors import CodecError, PhotonError
@@ -31,12 +32,15 @@ class SectionRefused(PhotonError):
 
 @frozen(kw_only=True)
 class Held:
+    """`hash` is the one that stood on chain when it was delivered: not the group's any more once that was updated."""
+
     salt: bytes
     raw: bytes
     section: Section
+    hash: Hash
 
 
-def check_section(chain_id: Hash, spec: GroupSpec, salt: bytes, raw: bytes) -> Section:
+def check_section(chain_id: Hash, spec: GroupSpec, salt: bytes, raw: bytes) -> Held:
     """The section in `raw`, which is the one on chain and asks for exactly what the group ordered."""
     if len(raw) > SECTION_BYTES_MAX:
         raise SectionRefused(
@@ -51,8 +55,12 @@ def check_section(chain_id: Hash, spec: GroupSpec, salt: bytes, raw: bytes) -> S
             what="this section is not the one whose hash stands on chain",
             expected=spec.section_hash.hex(),
             found=found.hex(),
-            remedy="deliver the section that the deployment was made with, with its salt",
+            remedy="deliver the section of the deployment's newest version, with its salt",
         )
+    return Held(salt=salt, raw=raw, section=_fitting(spec, raw), hash=found)
+
+
+def _fitting(spec: GroupSpec, raw: bytes) -> Section:
     try:
         section = decode_section(raw)
     except CodecError as error:
@@ -73,11 +81,13 @@ class SectionStore:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def put(self, lease: LeaseId, salt: bytes, raw: bytes) -> None:
-        write_atomically(self._path(lease), codec.encode([salt, raw]), 0o600)
+    def put(self, lease: LeaseId, held: Held) -> None:
+        write_atomically(self._path(lease), codec.encode([held.salt, held.raw, held.hash]), 0o600)
 
     def get(self, lease: LeaseId, chain_id: Hash, spec: GroupSpec) -> Held | None:
-        """None when there is none, or none that fits the chain."""
+        """None when there is none, or none that fits what was ordered: the section on chain, or an earlier one that
+        was on chain when it came.
+        """
         path = self._path(lease)
         try:
             data = path.read_bytes()
@@ -85,8 +95,8 @@ class SectionStore:
             return None
         try:
             plain = codec.decode(data, max_bytes=FILE_BYTES_MAX, where=str(path))
-            salt, raw = _pair(plain, str(path))
-            return Held(salt=salt, raw=raw, section=check_section(chain_id, spec, salt, raw))
+            salt, raw, hash_ = _parts(plain, str(path))
+            return check_section(chain_id, evolve(spec, section_hash=hash_ or spec.section_hash), salt, raw)
         except (CodecError, SectionRefused):
             path.replace(path.with_suffix(".bad"))
             return None
@@ -107,9 +117,12 @@ class SectionStore:
         return self._folder / f"{lease.label}.cbor"
 
 
-def _pair(plain: object, where: str) -> tuple[bytes, bytes]:
+def _parts(plain: object, where: str) -> tuple[bytes, bytes, Hash]:
+    """A file of an agent that knew no updates has no hash: then it can only be the section on chain."""
     match plain:
         case [bytes(salt), bytes(raw)] if len(salt) == SALT_BYTES:
-            return salt, raw
+            return salt, raw, b""
+        case [bytes(salt), bytes(raw), bytes(hash_)] if len(salt) == SALT_BYTES:
+            return salt, raw, hash_
         case _:
-            raise CodecError(where, "[salt, section]", type(plain).__name__)
+            raise CodecError(where, "[salt, section, hash]", type(plain).__name__)

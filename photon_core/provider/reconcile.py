@@ -17,6 +17,10 @@ What is to be, per lease:
     closing     -         nothing                                    ConfirmClosed, when nothing is left
     no such     -         nothing: orphans are removed               -
 
+The section is the one that was delivered last. While an update that stands on chain is not delivered the old one is
+run, and the lease is as it is. Once the new one is here: first the network, in place, while all runs as before
+(`Rewire`); then what has another `spec_digest` is made anew, each when what it depends on is ready, and nothing else.
+
 Three rules keep it from doing harm:
 
 - **Never act on an old view.** Unless the view of the chain is `fresh` (see `chain`) orphans stay, manifests are kept
@@ -49,6 +53,8 @@ from photon_core.peers.methods import InstancePhase
 from . import health, workload
 from .health import Health, Memory
 from .network.grants import LeaseNetwork, network_of
+
+REPLACED = "another version is to take its place"
 
 # --- what goes in -----------------------------------------------------------------------------------------------------
 
@@ -116,6 +122,17 @@ class Apply:
 
 
 @frozen(kw_only=True)
+class Rewire:
+    """Only what connects it: what runs is left as it is, though some of it is to be made anew after this."""
+
+    network: LeaseNetwork
+
+    @property
+    def lease(self) -> LeaseId:
+        return self.network.lease
+
+
+@frozen(kw_only=True)
 class Remove:
     """Everything of the lease: its network first, then what runs."""
 
@@ -149,7 +166,7 @@ class CloseLease:
     height: int
 
 
-Action = Apply | Remove | ForgetSection | Confirm | ConfirmClosed | CloseLease
+Action = Apply | Rewire | Remove | ForgetSection | Confirm | ConfirmClosed | CloseLease
 
 
 @frozen(kw_only=True)
@@ -196,14 +213,20 @@ def _by_lease(observed: tuple[Observed, ...]) -> dict[LeaseId, dict[InstanceId, 
 
 
 def _remember(situation: Situation) -> dict[InstanceId, Memory]:
-    """Memory of what is there now, brought up to date; of what has gone there is none."""
+    """Memory of what is there now, brought up to date; of what has gone, or is to be another, there is none."""
     if situation.observed is None:
         return dict(situation.memory)
+    wanted = {
+        id_: spec
+        for lease, section in situation.sections.items()
+        for id_, spec in workload.instance_specs(lease, section, b"").items()
+    }
     return {
         one.id: health.remember(
             situation.memory.get(one.id, Memory()), one, situation.closed_ports.get(one.id), situation.now_ms
         )
         for one in situation.observed
+        if not workload.is_outdated(one, wanted.get(one.id))
     }
 
 
@@ -231,7 +254,9 @@ def _judge(
             ),
             contested.get(id_.service, ""),
         )
-        for id_ in workload.instance_specs(lease, section, b"")
+        if not workload.is_outdated(seen.get(id_), spec)
+        else Health(phase=InstancePhase.WAITING, reason=REPLACED)
+        for id_, spec in workload.instance_specs(lease, section, b"").items()
     }
     faults = [f"{id_.service}/{id_.ordinal} {one.fault}" for id_, one in instances.items() if one.fault]
     if faults:
@@ -294,19 +319,23 @@ def _apply(
     seen: Mapping[InstanceId, Observed],
     memory: Mapping[InstanceId, Memory],
     judgement: Judgement,
-) -> Apply | None:
+) -> Apply | Rewire | None:
     specs = workload.instance_specs(lease, section, version)
-    made = {id_ for id_, one in seen.items() if one.state is not InstanceState.SANDBOX}
     network = network_of(lease, section)
     wired = situation.wired.get(lease) == network
+    outdated = {id_ for id_ in specs if workload.is_outdated(seen.get(id_), specs[id_])}
+    sandboxed = set(specs) == set(seen)
+    if outdated and sandboxed and not wired and lease not in situation.trouble:
+        return Rewire(network=network)
+    made = {id_ for id_ in seen if id_ in specs and seen[id_].state is not InstanceState.SANDBOX} - outdated
     startable = {id_ for id_ in specs if id_ not in made and wired and _dependencies_ready(id_, section, judgement)}
-    outdated = any(id_ in specs and seen[id_].spec_digest != specs[id_].spec_digest for id_ in made)
+    too_long = any(seen[id_].state in (InstanceState.RUNNING, InstanceState.PREPARING) for id_ in outdated - startable)
     ended = any(
         seen[id_].state in (InstanceState.EXITED, InstanceState.FAILED)
         and situation.now_ms >= memory[id_].hold_until_ms
-        for id_ in made & set(specs)
+        for id_ in made
     )
-    if wired and set(specs) == set(seen) and not (startable or outdated or ended):
+    if wired and sandboxed and not (startable or too_long or ended):
         return None
     return Apply(desired=workload.desired(lease, specs, made | startable), network=network)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from photon_core.api.ids import InstanceId
 from photon_core.exchange.records import LeaseState, LeaseStatus
 from photon_core.node.views import LeaseDetail
@@ -26,6 +28,9 @@ def lease_report(agent: Agent, detail: LeaseDetail) -> LeaseReport:
     judgement = agent.judgements.get(lease) or Judgement(status=LeaseStatus.AWAITING_MANIFEST)
     if judgement.status is LeaseStatus.AWAITING_MANIFEST and agent.section(lease) is not None:
         judgement = Judgement(status=LeaseStatus.STARTING)  # delivered since the last pass
+    held = agent.held.get(lease)
+    if lease in agent.sections.unapplied and judgement.status is LeaseStatus.SERVING:
+        judgement = evolve(judgement, status=LeaseStatus.STARTING)  # it is the version before that serves
     fabric, notes = agent.fabric, []
     if detail.lease.state is not LeaseState.ACTIVE:
         notes.append(f"the lease is {detail.lease.state.name.lower()}: {detail.lease.close_reason.name.lower()}")
@@ -33,6 +38,8 @@ def lease_report(agent: Agent, detail: LeaseDetail) -> LeaseReport:
         notes.append(f"the provider's runtime has a problem: {trouble.what}")
     if agent.section(lease) is None and detail.lease.state is LeaseState.ACTIVE:
         notes.append("waiting for the manifest: the tenant or its keeper has to deliver it")
+    if held is not None and held.hash != detail.group.spec.section_hash:
+        notes.append("a newer manifest stands on chain: until it is delivered, the one before it is run")
     notes += fabric.notes(lease) if fabric else ()
     return LeaseReport(
         lease=lease,
@@ -42,6 +49,7 @@ def lease_report(agent: Agent, detail: LeaseDetail) -> LeaseReport:
         endpoints=fabric.endpoints(lease) if fabric else (),
         refused=fabric.refused(lease) if fabric else (),
         notes=tuple(_bounded(note) for note in notes[:NOTES_MAX]),
+        section_hash=held.hash if held is not None else None,
     )
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from photon_core.api.ids import Hash, InstanceId, LeaseId
-from photon_core.api.runtime import IMAGES_OPTIONAL, NETWORK_AGENT, NETWORK_SELF, Desired, InstanceSpec
+from photon_core.api.runtime import (
+    IMAGES_OPTIONAL,
+    NETWORK_AGENT,
+    NETWORK_SELF,
+    Desired,
+    InstanceSpec,
+    InstanceState,
+    Observed,
+)
 from photon_core.manifest.records import Protocol, Section, Service
 
 from .network.grants import addresses, instance_ids
@@ -46,6 +54,13 @@ def desired(lease: LeaseId, specs: dict[InstanceId, InstanceSpec], running: Abst
         sandboxes=tuple((id_, spec.resources) for id_, spec in specs.items()),
         instances=tuple(spec for id_, spec in specs.items() if id_ in running),
     )
+
+
+def is_outdated(one: Observed | None, spec: InstanceSpec | None) -> bool:
+    """Made of something else than is wanted now: how it does, or did, says nothing of what comes in its place."""
+    if one is None or spec is None or one.state is InstanceState.SANDBOX:
+        return False
+    return one.spec_digest != spec.spec_digest
 
 
 def declared_ports(section: Section) -> dict[str, tuple[int, ...]]:

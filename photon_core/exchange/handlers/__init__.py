@@ -21,6 +21,7 @@ HANDLERS: dict[type, Handler] = {
     messages.RegisterProvider: providers.register,
     messages.UpdateProvider: providers.update,
     messages.CreateDeployment: deployments.create,
+    messages.UpdateDeployment: deployments.update,
     messages.CloseDeployment: deployments.close,
     messages.Deposit: deployments.deposit,
     messages.ResumeGroup: deployments.resume_group,
@@ -39,7 +40,7 @@ def touched_deployments(message: messages.Message) -> tuple[int, ...]:
     match message:
         case messages.Transfer():  # most messages are, and cases are tried one after the other
             return ()
-        case messages.CloseDeployment() | messages.Deposit() | messages.ResumeGroup():
+        case messages.CloseDeployment() | messages.Deposit() | messages.ResumeGroup() | messages.UpdateDeployment():
             return (message.deployment,)
         case messages.CreateBid() | messages.WithdrawBid() | messages.MarketMessage():
             return (message.order.deployment,)

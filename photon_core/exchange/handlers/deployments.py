@@ -7,9 +7,9 @@ from attrs import evolve
 from photon_core.api import resources
 from photon_core.api.ids import Address, GroupId
 from photon_core.exchange import escrow, leases, lifecycle, market, settlement
-from photon_core.exchange.events import DeploymentCreated, DeploymentFunded, GroupResumed
+from photon_core.exchange.events import DeploymentCreated, DeploymentFunded, DeploymentUpdated, GroupResumed
 from photon_core.exchange.execution import Execution
-from photon_core.exchange.messages import CloseDeployment, CreateDeployment, Deposit, ResumeGroup
+from photon_core.exchange.messages import CloseDeployment, CreateDeployment, Deposit, ResumeGroup, UpdateDeployment
 from photon_core.exchange.records import (
     CloseReason,
     Deployment,
@@ -60,6 +60,33 @@ def create(run: Execution, sender: Address, message: CreateDeployment) -> None:
         market.open_order(run, Group(deployment=deployment.id, index=index, spec=spec))
 
 
+def update(run: Execution, sender: Address, message: UpdateDeployment) -> None:
+    """Another manifest, and with it a new start for every group: whom the old one failed with may bid again, nobody
+    waits out a back-off that the old one earned, and a group that it had paused is ordered. Leases go on as they are:
+    what they have earned, and how long they have been in their status, is not the new manifest's doing.
+    """
+    deployment = _active(run, message.deployment)
+    _owned_by(deployment, sender)
+    if message.version == deployment.version:
+        raise Refused(
+            Code.SAME_VERSION, f"version {message.version.hex()} is the one that deployment {deployment.id} has already"
+        )
+    if len(message.section_hashes) != deployment.groups:
+        raise Refused(
+            Code.GROUPS_DIFFER,
+            f"the update is of {len(message.section_hashes)} groups, deployment {deployment.id} has "
+            f"{deployment.groups}",
+        )
+    run.ledger.put_deployment(evolve(deployment, version=message.version))
+    run.emit(DeploymentUpdated(deployment=deployment.id, version=message.version))
+    for before, section_hash in zip(run.ledger.groups(deployment), message.section_hashes, strict=True):
+        group = evolve(before, spec=evolve(before.spec, section_hash=section_hash))
+        if _is_held_back(group):
+            _order_afresh(run, group)
+        else:
+            run.ledger.put_group(evolve(group, failures=0, expiries=0, excluded=()))
+
+
 def close(run: Execution, sender: Address, message: CloseDeployment) -> None:
     deployment = _active(run, message.deployment)
     _owned_by(deployment, sender)
@@ -83,11 +110,20 @@ def resume_group(run: Execution, sender: Address, message: ResumeGroup) -> None:
     group = run.ledger.find_group(GroupId(message.deployment, message.group))
     if group is None:
         raise Refused(Code.NOT_FOUND, f"deployment {deployment.id} has {deployment.groups} groups")
-    waiting = group.state is GroupState.OPEN and group.reopen_ms is not None
-    if group.state is not GroupState.PAUSED and not waiting:
+    if not _is_held_back(group):
         raise Refused(
             Code.WRONG_STATE, f"group {message.deployment}/{message.group} is {group.state.name.lower()}, not paused"
         )
+    _order_afresh(run, group)
+
+
+def _is_held_back(group: Group) -> bool:
+    """Paused, or waiting until it is ordered again."""
+    return group.state is GroupState.PAUSED or (group.state is GroupState.OPEN and group.reopen_ms is not None)
+
+
+def _order_afresh(run: Execution, group: Group) -> None:
+    """As if it had never failed: with every provider, now."""
     run.ledger.put_group(
         evolve(
             group,
@@ -99,7 +135,7 @@ def resume_group(run: Execution, sender: Address, message: ResumeGroup) -> None:
             reopen_ms=run.now_ms,
         )
     )
-    run.emit(GroupResumed(group=GroupId(message.deployment, message.group)))
+    run.emit(GroupResumed(group=GroupId(group.deployment, group.index)))
 
 
 def _active(run: Execution, deployment_id: int) -> Deployment:

@@ -177,6 +177,10 @@ class FakeRuntime:
         for instance in sorted(wanted):
             self.instances.setdefault(instance, Observed(id=instance, state=InstanceState.SANDBOX))
             self.worlds.setdefault(instance, World())
+        running = {spec.id for spec in desired.instances}
+        for instance in sorted(wanted - running):
+            if self.instances[instance].state is not InstanceState.SANDBOX:  # stopped; its sandbox stays
+                self._change(instance, state=InstanceState.SANDBOX, spec_digest="")
         for spec in desired.instances:
             self._start(spec)
 

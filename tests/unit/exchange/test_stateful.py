@@ -29,6 +29,7 @@ from photon_core.exchange.messages import (
     ResumeGroup,
     StatusChange,
     Transfer,
+    UpdateDeployment,
     UpdateProvider,
     Withdraw,
     WithdrawBid,
@@ -161,6 +162,21 @@ class ExchangeMachine(RuleBasedStateMachine):
     @rule(index=st.integers(0, 5), group=st.integers(0, 2))
     def resume(self, index: int, group: int) -> None:
         self.send("tenant", ResumeGroup(deployment=self.number(index), group=group))
+
+    @rule(sender=st.sampled_from(TENANTS), index=st.integers(0, 5), version=st.integers(1, 3), groups=st.integers(1, 3))
+    def update(self, sender: str, index: int, version: int, groups: int) -> None:
+        """No uptn moves but the fee, whoever asks for whatever: what it changes is who may bid, and when."""
+        number = self.number(index)
+        before = self.world.exchange.ledger.find_deployment(number)
+        message = UpdateDeployment(
+            deployment=number, version=bytes([version]) * 32, section_hashes=(bytes([version]) * 32,) * groups
+        )
+        receipt = self.world.send(sender, message)
+        if receipt.outcome is Outcome.DONE:
+            after = self.world.exchange.ledger.deployment(number)
+            assert before is not None
+            assert after.version != before.version
+            assert all(not group.excluded and not group.failures for group in self.world.exchange.ledger.groups(after))
 
     # --- the market --------------------------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ from photon_core.api.resources import Resources, ResourceUnit
 from photon_core.api.runtime import NETWORK_AGENT, InstanceState
 from photon_core.api.transport import Standing
 from photon_core.chain.keys import KeyPurpose, SigningKey, generate
-from photon_core.exchange.messages import CloseDeployment, CreateDeployment, RegisterProvider
+from photon_core.exchange.messages import CloseDeployment, CreateDeployment, RegisterProvider, UpdateDeployment
 from photon_core.exchange.records import UPTN_PER_PTN, Deployment, Group, GroupSpec, GroupState, Lease
 from photon_core.manifest.records import Expose, Protocol, Section, Service, Target
-from photon_core.manifest.versions import SealedSection, seal_plan
+from photon_core.manifest.versions import Manifest, SealedSection, seal_plan, section_hash
 from photon_core.node.account import AccountSender
 from photon_core.node.client import NodeUnreachable
 from photon_core.node.views import LeaseDetail
@@ -191,11 +191,14 @@ class Tenant:
     chain: FakeChain
     key: SigningKey
     plan: Plan
-    sealed: SealedSection | None = None
+    manifest: Manifest | None = None
+
+    @property
+    def sealed(self) -> SealedSection:
+        return self.manifest.sections[0]
 
     async def deploy(self) -> OrderId:
-        manifest = seal_plan(self.plan.groups, chain_id=self.chain.chain_id)
-        self.sealed = manifest.sections[0]
+        manifest = self.manifest = seal_plan(self.plan.groups, chain_id=self.chain.chain_id)
         number = self.chain.world.exchange.ledger.status.next_deployment
         await AccountSender(self.chain, self.key).send(
             CreateDeployment(
@@ -204,11 +207,21 @@ class Tenant:
         )
         return OrderId(number, 0, 0)
 
+    async def update(self, lease: LeaseId, section: Section) -> None:
+        """The deployment's only group has this section from now on; `held` gives it, nothing delivers it."""
+        group = evolve(self.plan.groups[0], section=section)
+        self.manifest = seal_plan([group], chain_id=self.chain.chain_id, previous=self.manifest)
+        hashes = tuple(spec.section_hash for spec in self.manifest.groups)
+        await AccountSender(self.chain, self.key).send(
+            UpdateDeployment(deployment=lease.deployment, version=self.manifest.version, section_hashes=hashes)
+        )
+
     async def close(self, lease: LeaseId) -> None:
         await AccountSender(self.chain, self.key).send(CloseDeployment(deployment=lease.deployment))
 
     def held(self) -> Held:
-        return Held(salt=self.sealed.salt, raw=self.sealed.raw, section=self.sealed.section)
+        hash_ = section_hash(self.chain.chain_id, self.sealed.salt, self.sealed.raw)
+        return Held(salt=self.sealed.salt, raw=self.sealed.raw, section=self.sealed.section, hash=hash_)
 
 
 @pytest.fixture

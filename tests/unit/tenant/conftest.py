@@ -110,6 +110,7 @@ class Provider:
 
     def say(self, lease, status, reason=""):
         self.agent.judgements[lease] = Judgement(status=status, reason=reason)
+        self.agent.sections.unapplied.discard(lease)
 
     def logged(self, lease, service, data):
         self.runtime.logged[InstanceId(lease, service, 0)] = data
