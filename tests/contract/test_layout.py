@@ -13,6 +13,8 @@ import photon_core
 ROOT = Path(__file__).parents[2]
 PLUGIN_FOLDERS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 SAMPLE_FOLDERS = sorted(path.parent for path in ROOT.glob("examples/plugins/*/pyproject.toml"))
+# Not plugins: what several plugins share. No entry point, no plugin.py, else like them. Each has its decision record.
+SHARED = {"runtime_containers": "docs/adr/0028-one-runtime-two-engines.md"}
 KINDS = ("consensus", "market", "transport", "runtime", "pricing")
 
 # A file that one can hold in one's head, a function that fits on a screen. Each exception needs its reason beside it.
@@ -48,10 +50,17 @@ def test_plugins_have_one_shape(folder: Path) -> None:
 
     assert kind in KINDS
     assert project["name"] == f"photon-{kind}-{short.replace('_', '-')}"
-    assert project["entry-points"] == {f"photon.{kind}": {folder.name: f"photon_{folder.name}.plugin"}}
     assert any(requirement.startswith("photon-core>=") for requirement in project["dependencies"])
-    for needed in ("README.md", f"src/photon_{folder.name}/plugin.py", f"src/photon_{folder.name}/py.typed", "tests"):
-        assert (folder / needed).exists(), f"plugins/{folder.name} has no {needed}"
+    source = folder / "src" / f"photon_{folder.name}"
+    if folder.name in SHARED:
+        assert "entry-points" not in project
+        assert not (source / "plugin.py").exists()
+        assert (ROOT / SHARED[folder.name]).exists()
+    else:
+        assert project["entry-points"] == {f"photon.{kind}": {folder.name: f"photon_{folder.name}.plugin"}}
+        assert (source / "plugin.py").exists()
+    for needed in (folder / "README.md", source / "py.typed", folder / "tests"):
+        assert needed.exists(), f"plugins/{folder.name} has no {needed.name}"
 
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT / "conformance", *PLUGIN_FOLDERS], ids=lambda folder: folder.name)
