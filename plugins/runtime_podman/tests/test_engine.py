@@ -361,6 +361,18 @@ def test_a_command_beside_it_has_a_terminal(engine: PodmanEngine) -> None:
     shell.close()
 
 
+def test_a_command_goes_with_its_container(engine: PodmanEngine) -> None:
+    container = running(engine)
+    command = engine.exec(container, ("sleep", "1000"), None)
+    until(lambda: command.pid() > 0)
+    engine.remove(container)
+    assert command.read() is None
+    assert command.pid() == 0
+    with pytest.raises(RuntimeFailure, match="is gone"):
+        command.exit_code()
+    command.close()
+
+
 def test_a_command_beside_nothing(engine: PodmanEngine) -> None:
     with pytest.raises(NoSuchContainer):
         engine.exec("absent", ("true",), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -36,7 +37,9 @@ from photon_runtime_podman.hijack import Exec
 from photon_runtime_podman.oom import out_of_memory
 from photon_runtime_podman.rest import Refused, Rest, down, labels_filter, segment
 
-PROBE_NAME = "photon-probe"
+PROBE = {"photon-probe": "podman"}
+PROBE_S = 600
+"""No probe takes as long."""
 SOCKET = "/run/podman/podman.sock"
 """Of the unit podman.socket, where Podman's own tools look when root asks."""
 SOCKET_VARIABLE = "CONTAINER_HOST"
@@ -123,19 +126,21 @@ class PodmanEngine:
 
     def _tried(self, image: str, more: Mapping[str, Any]) -> dict[str, Any]:
         """Make a container that is never started, and look at it."""
-        body = {
-            "name": PROBE_NAME,
-            "image": _reference(image),
-            "command": ["true"],
-            "netns": {"nsmode": "none"},
-            **more,
-        }
-        self.remove(PROBE_NAME)  # of an agent that was killed here
+        self._sweep()
+        alike = {"command": ["true"], "netns": {"nsmode": "none"}, "labels": PROBE}
+        body = {"name": f"photon-probe-{secrets.token_hex(6)}", "image": _reference(image), **alike, **more}
+        container = str(_object(self._rest.ask("POST", "/containers/create", body=body))["Id"])
         try:
-            self._rest.ask("POST", "/containers/create", body=body)
-            return self._inspected(PROBE_NAME)
+            return self._inspected(container)
         finally:
-            self.remove(PROBE_NAME)
+            self.remove(container)
+
+    def _sweep(self) -> None:
+        """What an agent left that was killed while it tried; others may be trying just now."""
+        asked = {"all": "true", "filters": labels_filter(PROBE)}
+        for one in self._asking("GET", "/containers/json", asked) or []:
+            if time.time_ns() - bodies.time_ns(one["Created"]) > PROBE_S * 1_000_000_000:
+                self.remove(one["Id"])
 
     # --- containers ---------------------------------------------------------------------------------------------------
 

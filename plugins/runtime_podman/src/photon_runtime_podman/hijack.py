@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from photon_core.api.runtime import ExecStream, TerminalSize
+from photon_core.api.runtime import ExecStream, RuntimeFailure, TerminalSize
 from photon_runtime_containers.engine import CALL_TIMEOUT_S, PIECE_BYTES_MAX
 from photon_runtime_podman.frames import Frames
 from photon_runtime_podman.rest import API_VERSION, Refused, Rest, down, refusal, segment
@@ -72,7 +72,10 @@ class Exec:
 
     def pid(self) -> int:
         """Of the command, as this machine counts them; 0 when it has ended."""
-        state = self._state()
+        try:
+            state = self._state()
+        except RuntimeFailure:
+            return 0
         return int(state["Pid"]) if state["Running"] else 0
 
     def exit_code(self) -> int:
@@ -93,7 +96,10 @@ class Exec:
         self._socket.close()
 
     def _state(self) -> dict[str, Any]:
-        return dict(self._rest.ask("GET", f"/exec/{self.id}/json"))
+        try:
+            return dict(self._rest.ask("GET", f"/exec/{self.id}/json"))
+        except Refused as refused:  # Podman forgets a command with its container
+            raise RuntimeFailure(f"the command is gone, and with it how it ended: {refused}") from refused
 
     def _take(self, piece: bytes) -> None:
         self._waiting.extend(

@@ -38,6 +38,9 @@ _NOT_EXECUTABLE = re.compile(r"permission denied|exec format error|is a director
 _PREFIX = re.compile(r"^.*(?:unable to start container process|runc create failed|crun): ", re.DOTALL)
 _SUFFIX = re.compile(r": OCI (?:runtime attempted to invoke a command that was not found|permission denied)$")
 
+_GONE = re.compile(r"no such container|container not known|has (?:already )?been removed", re.IGNORECASE)
+"""The last two: it went while Podman was at it."""
+
 _ABSENT = re.compile(r"manifest unknown|name unknown|not found|does not exist|no such image|404", re.IGNORECASE)
 _DENIED = re.compile(r"unauthorized|authentication required|denied|forbidden|401|403", re.IGNORECASE)
 _NO_NAME = re.compile(r"invalid reference format|parsing reference|must be lowercase", re.IGNORECASE)
@@ -50,9 +53,7 @@ def of_create(refused: Refused, image: str) -> Exception:
         return NameTaken(text)
     if "image not known" in refused.cause or "image not known" in text:
         return NoSuchImage(f"the image {image} is not here")
-    if "no such container" in refused.cause:
-        return NoSuchContainer(text)
-    return _of_start(refused)
+    return of_start(refused)
 
 
 def of_start(refused: Refused) -> Exception:
@@ -60,7 +61,7 @@ def of_start(refused: Refused) -> Exception:
 
 
 def of_container(refused: Refused) -> NoSuchContainer | None:
-    gone = refused.status == 404 or "no such container" in refused.cause
+    gone = refused.status == 404 or _GONE.search(f"{refused.cause} {refused}")
     return NoSuchContainer(str(refused)) if gone else None
 
 

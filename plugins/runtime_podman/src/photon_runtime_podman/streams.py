@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from photon_runtime_containers.engine import PIECE_BYTES_MAX, EngineEvent, PullProgress, RegistryUnreachable
+from photon_runtime_podman import refusals
 from photon_runtime_podman.bodies import event_of
 from photon_runtime_podman.follow import Stream
 from photon_runtime_podman.frames import Frames
-from photon_runtime_podman.refusals import of_pull
-from photon_runtime_podman.rest import down
+from photon_runtime_podman.rest import Refused, down
 from photon_runtime_podman.tail import Tail
 
 T = TypeVar("T")
@@ -27,7 +27,10 @@ class Items(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        return next(self._made)
+        try:
+            return next(self._made)
+        except Refused as refused:  # of a log, whose head comes with its first line
+            raise refusals.of_container(refused) or refusals.otherwise(refused) from refused
 
     def close(self) -> None:
         self._source.close()
@@ -65,7 +68,7 @@ def pulling(source: Stream, image: str) -> Iterator[PullProgress]:
     came = False
     for told in _objects(source):
         if told.get("error"):
-            raise of_pull(str(told["error"]), image)
+            raise refusals.of_pull(str(told["error"]), image)
         came = came or bool(told.get("id"))
         if told.get("stream"):
             yield PullProgress(detail=str(told["stream"]).strip())
