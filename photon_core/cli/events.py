@@ -151,6 +151,8 @@ def _of_chain(event: Event) -> tuple[str, str]:  # noqa: C901  # one line for ea
     match event:
         case events.DeploymentCreated():
             return "created", f"deposit {ptn(event.deposit_uptn)}, version {event.version.hex()[:16]}"
+        case events.DeploymentUpdated():
+            return "updated", f"version {event.version.hex()[:16]}"
         case events.DeploymentFunded():
             return "funded", f"{ptn(event.amount_uptn)} by {encode_address(event.depositor)}"
         case events.DeploymentClosing():

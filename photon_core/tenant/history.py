@@ -65,6 +65,7 @@ def about(event: events.Event, deployment: int) -> str:
     match event:
         case (
             events.DeploymentCreated(deployment=number)
+            | events.DeploymentUpdated(deployment=number)
             | events.DeploymentFunded(deployment=number)
             | events.DeploymentClosing(deployment=number)
             | events.DeploymentClosed(deployment=number)
