@@ -95,6 +95,7 @@ def status_json(status: DeploymentStatus) -> dict[str, object]:
                 "standing": group.standing,
                 "says": group.says,
                 "lease": str(group.lease.id) if group.lease else None,
+                "awaits_update": group.awaits_update,
                 "report": to_json(group.report) if group.report else None,
                 "no_report": group.no_report or None,
                 "past": [to_json(lease) for lease in group.past],

@@ -32,12 +32,15 @@ def step_text(step: Step) -> str:  # noqa: C901  # one line for each kind
             return f"lease {step.lease}: the manifest cannot be delivered: {step.reason}"
         case steps.ManifestDelivered():
             by = "" if step.by_us else " (by the keeper)"
-            return f"lease {step.lease}: manifest delivered{by}, its hash is the one on chain"
+            to = encode_address(step.provider)
+            return f"lease {step.lease}: manifest delivered{by}, its hash is the one on chain; provider {to}"
+        case steps.VersionChanged():
+            return f"deployment {step.deployment} updated on chain: version {step.version.hex()}"
         case steps.WorkloadChanged():
             reason = f": {step.reason}" if step.reason else ""
             return f"lease {step.lease}: {word(step.status)}{reason}"
         case steps.Serving():
-            return f"lease {step.lease}: serving{_at(step.endpoints)}"
+            return f"lease {step.lease}: serving{' again' if step.again else ''}{_at(step.endpoints)}"
         case steps.LeaseEnded():
             why = f": {step.why}" if step.why else ""
             return f"lease {step.lease} ended ({word(step.reason)}{why}), paid {ptn(step.paid_uptn)}"

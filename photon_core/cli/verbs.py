@@ -39,6 +39,7 @@ SECTIONS: tuple[Section, ...] = (
             Verb("validate", f"{_CLI}.validate:validate_command", "Check a deployment file and show what it means."),
             Verb("search", f"{_CLI}.search:search_command", "Show who could take a deployment, and why others cannot."),
             Verb("deploy", f"{_CLI}.deploy:deploy_command", "Deploy a file and wait until it serves.", ("create",)),
+            Verb("update", f"{_CLI}.update:update_command", "Change what a deployment runs."),
             Verb("list", f"{_CLI}.list:list_command", "List your deployments."),
             Verb("status", f"{_CLI}.status:status_command", "Show how a deployment is, and what it waits for."),
             Verb("logs", f"{_CLI}.logs:logs_command", "Show what workloads print."),

@@ -1,4 +1,4 @@
-"""The tenant's client: plan, deploy, follow, deliver, status, logs, close.
+"""The tenant's client: plan, deploy, update, follow, deliver, status, logs, close.
 
 Theory of operation
 -------------------
@@ -6,12 +6,15 @@ Before a deployment's transaction is sent, its manifest is on disk under its ver
 keeper beside it: whatever dies afterwards, the salts are not lost and somebody can deliver. When the chain gives the
 deployment a number the file is renamed; if nobody lived to see it, the next start finds the number by the version.
 
+An update is on disk beside the version before it, and takes its place when the chain has it. Asked for again, it is the
+same update: an interrupted one is finished, not sent twice.
+
 Nothing else is remembered: how a deployment is, is what the chain and its providers say.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,15 +24,17 @@ import trio
 
 from photon_core import sdl
 from photon_core.api.errors import ExitCode, PhotonError
-from photon_core.api.ids import Hash, LeaseId
+from photon_core.api.ids import Address, Hash, LeaseId
 from photon_core.api.runtime import TerminalSize
 from photon_core.api.transport import Transport
 from photon_core.chain import keys
 from photon_core.chain.keys import KeyPurpose, SigningKey
 from photon_core.exchange import settlement
 from photon_core.exchange.events import DeploymentCreated
-from photon_core.exchange.messages import CloseDeployment, CreateDeployment, Deposit, ResumeGroup
+from photon_core.exchange.messages import CloseDeployment, CreateDeployment, Deposit, ResumeGroup, UpdateDeployment
 from photon_core.exchange.records import GroupState
+from photon_core.exchange.refusals import Code
+from photon_core.manifest.plan import GroupPlan
 from photon_core.manifest.vault import Vault
 from photon_core.manifest.versions import Manifest, seal_plan
 from photon_core.node.account import AccountSender, Sent, TransactionRefused
@@ -51,6 +56,15 @@ from .pending import assign_pending
 from .remote import RemoteSession
 from .status import DeploymentStatus
 from .tasks import background_tasks
+from .updating import (
+    Updated,
+    changed_groups,
+    check_may_update,
+    in_order_of,
+    is_up_to_date,
+    same_version,
+    seal_update,
+)
 
 MakeTransport = Callable[[bytes, Hash], Transport]
 """(node seed, chain id) -> a transport that does not run yet."""
@@ -145,6 +159,74 @@ class Tenant:
         await trio.to_thread.run_sync(self._vault.assign, manifest.version, created.deployment)
         return created.deployment
 
+    async def update(self, deployment: int, plan: sdl.Plan) -> Updated:
+        """Gives the deployment the plan's manifest; done once its block has a certificate. Nothing is delivered yet.
+
+        When the chain has it already and a provider does not, there is nothing to send: deliver, or follow.
+
+        Raises:
+            UsageError: `groups-differ`, the plan orders something else; `same-version`, there is nothing to do.
+            PhotonError: `not-yours`, `deployment-closed`, and what the chain says.
+        """
+        detail = await self.detail(deployment)
+        check_may_update(detail, self.address)
+        groups = in_order_of(detail, plan.groups)
+        manifest, resealed = await trio.to_thread.run_sync(self._seal_update, detail, groups)
+        if manifest.version == detail.deployment.version:
+            status = await self.status(deployment)
+            if all(is_up_to_date(group) for group in status.groups):
+                raise same_version(deployment, manifest.version)
+            return Updated(
+                deployment=deployment,
+                version=manifest.version,
+                changed={
+                    group.detail.group.index: group.detail.group.spec.name
+                    for group in status.groups
+                    if not is_up_to_date(group)
+                },
+                sent=None,
+                height=(await self.node.status()).height,
+            )
+        sent = await self._send_update(deployment, manifest)
+        return Updated(
+            deployment=deployment,
+            version=manifest.version,
+            changed=changed_groups(detail, manifest),
+            sent=sent,
+            height=sent.height if sent is not None else (await self.node.status()).height,
+            resealed=resealed,
+        )
+
+    def _seal_update(self, detail: DeploymentDetail, groups: Sequence[GroupPlan]) -> tuple[Manifest, bool]:
+        number = detail.deployment.id
+        previous = self._vault.at_version(number, detail.deployment.version)
+        pending = self._vault.updates(number)
+        manifest = seal_update(detail, groups, chain_id=self._chain_id, previous=previous, pending=pending)
+        return manifest, previous is None
+
+    async def _send_update(self, deployment: int, manifest: Manifest) -> Sent | None:
+        """The manifest is on disk before the transaction leaves, and stays there unless the chain refuses it. None: an
+        earlier transaction of the same update was faster.
+        """
+        kept_before = manifest.version in [each.version for each in self._vault.updates(deployment)]
+        await trio.to_thread.run_sync(self._keep_update, deployment, manifest)
+        hashes = tuple(spec.section_hash for spec in manifest.groups)
+        message = UpdateDeployment(deployment=deployment, version=manifest.version, section_hashes=hashes)
+        sent = None
+        try:
+            sent = await self._sender.send(message)
+        except TransactionRefused as refused:
+            if refused.code != Code.SAME_VERSION:
+                if not kept_before:  # else an earlier transaction may still bring it on chain
+                    self._vault.forget_update(deployment, manifest.version)
+                raise
+        await trio.to_thread.run_sync(self._vault.at_version, deployment, manifest.version)
+        return sent
+
+    def _keep_update(self, deployment: int, manifest: Manifest) -> None:
+        self._delegations.grant(self._key)
+        self._vault.keep_update(deployment, manifest)
+
     def _keep(self, manifest: Manifest) -> None:
         self._delegations.grant(self._key)
         self._vault.keep_new(manifest)
@@ -216,19 +298,46 @@ class Tenant:
         The channel ends when the deployment does; leaving the block stops the following.
         """
         detail = await self.detail(deployment)
+        async with self._steps(deployment, detail.deployment.created_height, deliver=deliver) as source:
+            yield source
+
+    @asynccontextmanager
+    async def following_update(self, updated: Updated) -> AsyncIterator[trio.MemoryReceiveChannel[steps.Step]]:
+        """As `following`, from the update on: what changed goes to the leases that there are, and to new ones."""
+        detail = await self.detail(updated.deployment)
+        leases = {
+            group.order.lease.id: group.order.lease.provider
+            for group in detail.groups
+            if group.group.index in updated.changed
+            and group.group.state is GroupState.LEASED
+            and group.order is not None
+            and group.order.lease is not None
+        }
+        async with self._steps(updated.deployment, updated.height + 1, leases=leases) as source:
+            yield source
+
+    @asynccontextmanager
+    async def _steps(
+        self,
+        deployment: int,
+        from_height: int,
+        *,
+        deliver: bool = True,
+        leases: Mapping[LeaseId, Address] | None = None,
+    ) -> AsyncIterator[trio.MemoryReceiveChannel[steps.Step]]:
         sink, source = trio.open_memory_channel[steps.Step](STEPS_WAITING_MAX)
+        follower = Follower(
+            node=self.node,
+            courier=self.courier,
+            links=self._links,
+            deployment=deployment,
+            from_height=from_height,
+            deliver=deliver,
+            sink=sink,
+            leases=leases or {},
+        )
         async with source, background_tasks() as nursery:
-            nursery.start_soon(
-                Follower(
-                    node=self.node,
-                    courier=self.courier,
-                    links=self._links,
-                    deployment=deployment,
-                    from_height=detail.deployment.created_height,
-                    deliver=deliver,
-                    sink=sink,
-                ).run
-            )
+            nursery.start_soon(follower.run)
             yield source
 
     # --- leases --------------------------------------------------------------------------------------------------

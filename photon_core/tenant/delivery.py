@@ -7,7 +7,8 @@ key and addresses, the group's record the hash of its section. What is kept at h
 anything leaves: a section is shown to nobody but the provider of a live lease whose group's version it has.
 
 Delivering is idempotent, so it is simply done again until it succeeded, or until the provider's answer says that it
-never will.
+never will. After an update the provider's node may be a block behind ours, and call the new section the wrong one: that
+is waited out, for as long as a node may be behind.
 """
 
 from __future__ import annotations
@@ -62,6 +63,28 @@ WORTH_RETRYING = frozenset(
     }
 )
 """Codes after which the same delivery may succeed. All others say that it never will."""
+BEHIND_S = 20.0
+"""So long a provider may call the section that our node has the wrong version."""
+
+
+class Patience:
+    """Of one delivery: whether it is tried again, and when."""
+
+    def __init__(self) -> None:
+        self._wait_s = RETRY_FIRST_S
+        self._behind_until: float | None = None
+
+    def is_over(self, error: PhotonError) -> bool:
+        if error.code != RefusalCode.WRONG_VERSION:
+            return error.code not in WORTH_RETRYING
+        now = trio.current_time()
+        if self._behind_until is None:
+            self._behind_until = now + BEHIND_S
+        return now >= self._behind_until
+
+    async def wait(self) -> None:
+        await trio.sleep(self._wait_s)
+        self._wait_s = min(2 * self._wait_s, RETRY_MAX_S)
 
 
 class Courier:
@@ -87,15 +110,14 @@ class Courier:
 
     async def deliver_patiently(self, lease: LeaseId) -> Delivered:
         """Again and again with back-off, until it succeeded or an answer says that it never will."""
-        wait_s = RETRY_FIRST_S
+        patience = Patience()
         while True:
             try:
                 return await self.deliver(lease)
             except PhotonError as error:
-                if error.code not in WORTH_RETRYING:
+                if patience.is_over(error):
                     raise
-            await trio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_MAX_S)
+            await patience.wait()
 
     async def report(self, lease: LeaseId, link_timeout_s: float | None = None) -> LeaseReport:
         """What the provider says of the lease now."""
@@ -156,11 +178,15 @@ class Courier:
     def section(self, detail: LeaseDetail) -> SealedSection:
         """The section of the lease's group as it is kept here; PhotonError unless it is the one on chain."""
         deployment = detail.deployment.id
-        manifest = self._vault.get(deployment)
-        if manifest is None:
+        manifest = self._vault.at_version(deployment, detail.deployment.version)
+        if manifest is None and self._vault.get(deployment) is None:
             raise no_manifest(deployment, str(self._vault.folder))
         index = detail.group.index
-        if index >= len(manifest.groups) or manifest.groups[index].section_hash != detail.group.spec.section_hash:
+        if (
+            manifest is None
+            or index >= len(manifest.groups)
+            or manifest.groups[index].section_hash != detail.group.spec.section_hash
+        ):
             raise other_version(deployment)
         return manifest.sections[index]
 

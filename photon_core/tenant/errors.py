@@ -43,6 +43,17 @@ def no_deployment(deployment: int) -> PhotonError:
     )
 
 
+def not_yours(deployment: int, *, owner: Address, account: Address) -> PhotonError:
+    return PhotonError(
+        code="not-yours",
+        what=f"deployment {deployment} belongs to another account",
+        expected=bech32m.encode_address(account),
+        found=bech32m.encode_address(owner),
+        remedy="name the owner's key with --key",
+        exit_code=ExitCode.REFUSED,
+    )
+
+
 def no_lease(lease: LeaseId) -> PhotonError:
     return PhotonError(
         code="not-found",
@@ -74,8 +85,8 @@ def no_manifest(deployment: int, folder: str) -> PhotonError:
 
 def other_version(deployment: int) -> PhotonError:
     return PhotonError(
-        code="wrong-version",
+        code="other-version",
         what=f"the manifest kept for deployment {deployment} is not the one that stands on chain",
-        remedy="use the home folder of its newest update",
+        remedy=f"use the home folder of its newest update, or update it from here: `photon update {deployment} FILE`",
         exit_code=ExitCode.REFUSED,
     )

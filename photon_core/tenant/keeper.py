@@ -8,7 +8,8 @@ until they succeed, the lease ends, or the provider says that it never will. Rou
 concern a deployment, when files appear in the home, and every `ROUND_S` whatever happens: so a crash, a lost event, a
 provider that lost its disk and a node that was away all heal by themselves.
 
-A provider that has no section confirms `awaiting-manifest`; the chain tells, and what was delivered counts no more.
+A provider that has no section confirms `awaiting-manifest`; the chain tells, and what was delivered counts no more. Nor
+does it after an update, for then the chain has another hash: the client keeps the new manifest here before it sends.
 
 The keeper has a node key and delegations, no account key: it can deliver and ask, and spend nothing. So a group that
 the chain paused because no manifest came is only told of, unless an account key was given to resume it with.
@@ -25,7 +26,7 @@ import trio
 from attrs import define, field
 
 from photon_core.api.errors import PhotonError
-from photon_core.api.ids import LeaseId
+from photon_core.api.ids import Hash, LeaseId
 from photon_core.chain.keys import SigningKey
 from photon_core.exchange import events
 from photon_core.exchange.messages import ResumeGroup
@@ -87,8 +88,8 @@ class Keeper:
     courier: Courier
     tell: Tell
     sender: AccountSender | None
-    _delivered: dict[LeaseId, float] = field(factory=dict)
-    """When, by trio's clock."""
+    _delivered: dict[LeaseId, tuple[Hash, float]] = field(factory=dict)
+    """The section's hash, and when, by trio's clock."""
     _running: dict[LeaseId, trio.CancelScope] = field(factory=dict)
     _again: dict[LeaseId, None] = field(factory=dict)
     """Running deliveries that are not the last."""
@@ -137,6 +138,11 @@ class Keeper:
                 if lease in self._running:  # what is under way may have arrived before the provider lost it
                     self._again[lease] = None
                 self._concern(lease.deployment)
+            case events.DeploymentUpdated(deployment=deployment):
+                for lease in self._running:
+                    if lease.deployment == deployment:  # what is under way may be the section before
+                        self._again[lease] = None
+                self._concern(deployment)
             case events.LeaseClosing(lease=lease):
                 self._forget_lease(lease)
                 if scope := self._running.get(lease):
@@ -222,26 +228,27 @@ class Keeper:
         lease = group.order.lease if group.order is not None else None
         if lease is None or lease.id in self._running:
             return
-        if self._is_delivered(lease):
+        wanted = group.group.spec.section_hash
+        if self._is_delivered(lease, wanted):
             return
         scope = self._running[lease.id] = trio.CancelScope()
-        nursery.start_soon(self._deliver, lease, scope)
+        nursery.start_soon(self._deliver, lease, wanted, scope)
 
-    def _is_delivered(self, lease: Lease) -> bool:
-        at = self._delivered.get(lease.id)
-        if at is None:
+    def _is_delivered(self, lease: Lease, wanted: Hash) -> bool:
+        section, at = self._delivered.get(lease.id, (b"", 0.0))
+        if section != wanted:
             return False
         return lease.status is not LeaseStatus.AWAITING_MANIFEST or trio.current_time() < at + AGAIN_AFTER_S
 
     # --- acting ----------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, lease: Lease, scope: trio.CancelScope) -> None:
+    async def _deliver(self, lease: Lease, wanted: Hash, scope: trio.CancelScope) -> None:
         try:
             with scope:
                 async with self._at_once:
                     delivered = await self.courier.deliver_patiently(lease.id)
                 if lease.id not in self._again:
-                    self._delivered[lease.id] = trio.current_time()
+                    self._delivered[lease.id] = wanted, trio.current_time()
                 self._told.pop(_of_lease(lease.id), None)
                 if delivered.news:
                     self.tell(f"lease {lease.id}: manifest delivered and checked")

@@ -29,6 +29,8 @@ from photon_core.peers.authorization import (
     sign_authorization,
 )
 
+from .errors import not_yours
+
 OWN_LIFETIME_MS = 3_600_000
 """Of a paper that is signed for one request: long enough for clocks that differ by minutes."""
 DELEGATION_LIFETIME_MS = 90 * 24 * 3_600_000
@@ -59,14 +61,7 @@ class OwnPapers:
 
     def paper(self, *, owner: Address, provider: Address, deployment: int, scope: Scope) -> SignedAuthorization:
         if owner != self._key.address:
-            raise PhotonError(
-                code="not-yours",
-                what=f"deployment {deployment} belongs to another account",
-                expected=bech32m.encode_address(self._key.address),
-                found=bech32m.encode_address(owner),
-                remedy="name the owner's key with --key",
-                exit_code=ExitCode.REFUSED,
-            )
+            raise not_yours(deployment, owner=owner, account=self._key.address)
         return sign_authorization(
             self._key,
             Authorization(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from photon_core.api.ids import OrderId
 from photon_core.exchange.records import (
@@ -40,6 +40,12 @@ class Standing(StrEnum):
     CLOSED = "closed"
 
 
+NEWER_AWAITED = (
+    "a newer manifest is awaited, until then the one before it runs: run `photon update` again, or `photon serve`, "
+    "where it was updated from"
+)
+
+
 @frozen(kw_only=True)
 class GroupStatus:
     """`report` is the provider's own, None with the reason in `no_report`; `past` its ended leases, oldest first;
@@ -54,6 +60,12 @@ class GroupStatus:
     says: str
     past: tuple[Lease, ...]
     answers: tuple[Answer, ...] = ()
+
+    @property
+    def awaits_update(self) -> bool:
+        """The provider says that it runs another section than the one on chain: the new one is not delivered yet."""
+        wanted = self.detail.group.spec.section_hash
+        return self.report is not None and self.report.section_hash not in (None, wanted)
 
 
 @frozen(kw_only=True)
@@ -82,7 +94,7 @@ def describe_group(
         past = (*past, newest)
     standing, says = _judge(detail, lease, report, past, providers, market_ms)
     says += _answered(answers, over=standing is Standing.NO_PROVIDER)
-    return GroupStatus(
+    found = GroupStatus(
         detail=detail,
         lease=lease,
         report=report,
@@ -92,6 +104,7 @@ def describe_group(
         past=past,
         answers=answers,
     )
+    return evolve(found, says=f"{says}; {NEWER_AWAITED}") if found.awaits_update else found
 
 
 def unbid_order(detail: GroupDetail) -> OrderId | None:

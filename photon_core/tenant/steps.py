@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from photon_core.api.ids import Address, GroupId, LeaseId, OrderId
+from photon_core.api.ids import Address, GroupId, Hash, LeaseId, OrderId
 from photon_core.exchange.records import CloseReason, LeaseStatus
 from photon_core.peers.methods import Endpoint
 
@@ -66,6 +66,14 @@ class ManifestDelivered:
 
 
 @frozen(kw_only=True)
+class VersionChanged:
+    """The deployment has another manifest on chain; its providers run the one before until it is delivered."""
+
+    deployment: int
+    version: Hash
+
+
+@frozen(kw_only=True)
 class WorkloadChanged:
     """What the provider itself says, asked over a link; the chain hears of it with the next confirmation."""
 
@@ -76,8 +84,11 @@ class WorkloadChanged:
 
 @frozen(kw_only=True)
 class Serving:
+    """`again`: after an update, what was delivered last."""
+
     lease: LeaseId
     endpoints: tuple[Endpoint, ...]
+    again: bool = False
 
 
 @frozen(kw_only=True)
@@ -114,6 +125,7 @@ Step = (
     | DeliveryWaits
     | DeliveryFailed
     | ManifestDelivered
+    | VersionChanged
     | WorkloadChanged
     | Serving
     | LeaseEnded

@@ -109,6 +109,52 @@ def test_the_default_deposit_is_a_day_at_the_highest_price(chain, file):
     assert detail["deployment"]["depositors"][0]["amount_uptn"] == 24 * 600_000
 
 
+def test_an_update_is_told_with_its_version_and_what_it_is_about(chain, file, tmp_path):
+    deploy(file)
+    new = tmp_path / "new.yml"
+    new.write_text(FILE.replace("web:1", "web:2"))
+    document, code = run_json("update", 1, new, "--no-wait")
+    assert code == 0, document
+    detail, _ = run_json("query", "deployment", 1)
+    assert document["version"] == detail["deployment"]["version"]
+    assert (document["deployment"], document["changed_groups"]) == (1, ["west"])
+    assert document["fees_uptn"] > 0
+    assert document["transaction"]
+    new.write_text(FILE.replace("web:1", "web:3"))
+    result = run("update", 1, new, "--no-wait")
+    assert result.exit_code == 0, result.output
+    assert "deployment 1 updated on chain" in result.stderr
+    assert "nothing delivers the manifest" in result.stderr
+
+
+def test_what_cannot_be_updated_is_refused_by_name_and_leaves_the_chain_as_it_is(chain, alice, home, file, tmp_path):
+    deploy(file)
+    before, _ = run_json("query", "deployment", 1)
+    stranger = Keystore(home / "keys").create("bob", KeyPurpose.ACCOUNT, "open sesame", Cost.INTERACTIVE)
+    chain.give(stranger.address)
+    new, more = tmp_path / "new.yml", tmp_path / "more.yml"
+    new.write_text(FILE.replace("web:1", "web:2"))
+    more.write_text(FILE.replace("count: 1", "count: 2"))
+    alices, bobs = ("--key", "alice"), ("--key", "bob")
+    for arguments, expected in (
+        ((1, new, *bobs), ("not-yours", 4)),
+        ((7, new, *alices), ("not-found", 3)),
+        ((1, file, *alices), ("same-version", 2)),
+        ((1, more, *alices), ("groups-differ", 2)),
+        ((1, tmp_path / "none.yml", *alices), ("invalid-sdl", 2)),
+    ):
+        document, code = run_json("update", *arguments)
+        assert (document["error"]["code"], code) == expected
+    document, _ = run_json("update", 1, more, *alices)
+    assert document["error"]["expected"].startswith("1 × ")
+    assert document["error"]["found"].startswith("2 × ")
+    assert "photon deploy" in document["error"]["remedy"]
+    assert run_json("query", "deployment", 1)[0] == before
+    assert run("close", 1, *alices).exit_code == 0
+    document, code = run_json("update", 1, new, *alices)
+    assert (document["error"]["code"], code) == ("deployment-closed", 4)
+
+
 def test_deposit_and_the_aliases(chain, file):
     assert run("create", file, "--no-wait").exit_code == 0
     result = run("deposit", 1, "250000uptn")
@@ -312,7 +358,7 @@ def test_a_deployment_that_does_not_serve_in_time_says_what_it_waits_for(chain, 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_deployment_that_is_left_by_a_signal_says_that_it_goes_on(chain, file, monkeypatch, number):
-    async def follow(progress, tenant, timeout_s):
+    async def follow(progress, tenant, following, timeout_s):
         os.kill(os.getpid(), number)
         await trio.sleep_forever()
 

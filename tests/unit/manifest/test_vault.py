@@ -1,10 +1,12 @@
+import os
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from photon_core.api.errors import PhotonError
 from photon_core.manifest.plan import GroupPlan
-from photon_core.manifest.vault import Vault
+from photon_core.manifest.vault import UPDATES_MAX, Vault
 from photon_core.manifest.versions import Manifest, seal_plan
 
 CHAIN, OTHER_CHAIN = b"c" * 32, b"d" * 32
@@ -81,3 +83,65 @@ def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path, manifest: Man
             vault.get(1)
         assert raised.value.where == str(path)
         assert "backup" in raised.value.remedy
+
+
+# --- updates ---------------------------------------------------------------------------------------------------------
+
+
+def updated(group: GroupPlan, manifest: Manifest, name: str) -> Manifest:
+    """The manifest with another section."""
+    return seal_plan([evolve(group, section=evolve(group.section, group=name))], chain_id=CHAIN, previous=manifest)
+
+
+def test_old_and_new_are_both_kept_until_the_chain_says_which_counts(
+    tmp_path: Path, group: GroupPlan, manifest: Manifest
+) -> None:
+    vault, new = Vault(tmp_path, CHAIN), updated(group, manifest, "east")
+    vault.put(17, manifest)
+    vault.keep_update(17, new)
+    assert vault.at_version(17, manifest.version) == manifest
+    assert vault.updates(17) == (new,)
+    assert vault.at_version(17, new.version) == new
+    assert vault.get(17) == new
+    assert vault.updates(17) == ()
+    assert vault.at_version(17, new.version) == new, "again, as client and keeper do"
+    assert vault.at_version(17, manifest.version) is None, "nobody needs it any more"
+    assert len(files(tmp_path)) == 1
+
+
+def test_an_update_from_a_home_that_had_no_manifest_is_kept_too(
+    tmp_path: Path, group: GroupPlan, manifest: Manifest
+) -> None:
+    vault = Vault(tmp_path, CHAIN)
+    vault.keep_update(17, manifest)
+    assert vault.deployments() == (17,)
+    assert vault.new_versions() == ()
+    assert vault.at_version(17, manifest.version) == manifest
+
+
+def test_what_was_refused_is_forgotten_and_with_a_deployment_all_its_updates(
+    tmp_path: Path, group: GroupPlan, manifest: Manifest
+) -> None:
+    vault, new = Vault(tmp_path, CHAIN), updated(group, manifest, "east")
+    for deployment in (1, 17):  # 1 is how 17 begins
+        vault.put(deployment, manifest)
+        vault.keep_update(deployment, new)
+    vault.forget_update(17, new.version)
+    assert (vault.updates(17), vault.updates(1)) == ((), (new,))
+    vault.keep_update(17, new)
+    vault.forget(1)
+    assert vault.deployments() == (17,)
+    assert vault.updates(17) == (new,)
+
+
+def test_updates_that_were_never_sent_do_not_pile_up(tmp_path: Path, group: GroupPlan, manifest: Manifest) -> None:
+    vault = Vault(tmp_path, CHAIN)
+    vault.put(17, manifest)
+    many = [updated(group, manifest, f"group{number}") for number in range(UPDATES_MAX + 2)]
+    for number, each in enumerate(many):
+        vault.keep_update(17, each)
+        os.utime(tmp_path / "manifests" / CHAIN.hex()[:16] / f"update-17-{each.version.hex()}.cbor", ns=(0, number))
+    vault.keep_update(17, many[-1])
+    assert vault.updates(17)[-1] == many[-1]
+    assert len(vault.updates(17)) == UPDATES_MAX
+    assert vault.get(17) == manifest

@@ -167,6 +167,25 @@ async def test_lease_newer_than_the_view_is_looked_up(caller, delivery, agent, t
     assert (await caller.call(Method.DELIVER, delivery(lease), Delivered)).news
 
 
+async def test_update_newer_than_the_view_is_taken_and_the_version_before_is_refused_from_then_on(
+    caller, delivery, agent, tenant, win
+):
+    """Whatever the agent saw last: what stands on chain now is what counts."""
+    lease = await win()
+    old = delivery(lease)
+    assert (await caller.call(Method.DELIVER, old, Delivered)).news
+    before = agent.view
+    section = tenant.sealed.section
+    await tenant.update(lease, evolve(section, services=tuple(evolve(s, args=("v2",)) for s in section.services)))
+    agent.view = before
+    assert await caller.refusal(Method.DELIVER, old) == "wrong-version"
+    assert (await caller.call(Method.DELIVER, delivery(lease), Delivered)).news
+    agent.view = before
+    assert await caller.refusal(Method.DELIVER, old) == "wrong-version"
+    assert agent.held[lease] == tenant.held()
+    assert not (await caller.call(Method.DELIVER, delivery(lease), Delivered)).news
+
+
 # --- lease.logs -------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from photon_core.api.ids import LeaseId
 from photon_core.exchange.messages import CloseLease, ProviderCloseReason
@@ -98,6 +99,25 @@ async def test_a_provider_that_lost_the_section_gets_it_again(chain, tenant, pla
     alpha.sections.clear()
     chain.confirm("alpha", lease, LeaseStatus.AWAITING_MANIFEST)
     await until(alpha, lambda: lease in alpha.sections)
+
+
+async def test_an_update_is_delivered_by_it_while_it_runs_and_when_it_starts_after(
+    chain, tenant, plan, alpha, start_keeper
+):
+    _, scope = await start_keeper()
+    lease = await leased(chain, tenant, plan)
+    await until(alpha, lambda: lease in alpha.sections)
+    for value, runs in (("louder", True), ("loudest", False)):
+        if not runs:
+            scope.cancel()
+        (group,) = plan.groups
+        (web,) = group.section.services
+        section = evolve(group.section, services=(evolve(web, env=(("SECRET", value),)),))
+        await tenant.update(lease.deployment, evolve(plan, groups=(evolve(group, section=section),)))
+        if not runs:
+            await start_keeper()
+        wanted = (("SECRET", value),)
+        await until(alpha, lambda wanted=wanted: alpha.sections[lease].section.services[0].env == wanted)
 
 
 async def test_after_a_restart_it_knows_what_to_do_without_having_written_anything(
@@ -216,7 +236,7 @@ async def test_a_group_that_is_being_resumed_keeps_no_delivery_waiting(
 async def test_what_was_told_of_a_deployment_is_forgotten_with_it(
     chain, tenant, plan, alpha, home, make_transport, nursery
 ):
-    alpha.refuse_with = ["wrong-version"] * 100
+    alpha.refuse_with = ["unfit-section"] * 100
     lease = await leased(chain, tenant, plan)
     manifest = Vault(home, chain.chain_id).get(lease.deployment)
     lines = []
