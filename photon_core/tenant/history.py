@@ -13,8 +13,9 @@ A provider that does not answer is a note, once, and asked again while somebody 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import cast
 
 import trio
@@ -31,6 +32,7 @@ from photon_core.peers.methods import LEASE_EVENTS_MAX, LeaseEvent
 from .delivery import WORTH_RETRYING, Courier
 from .links import STATUS_LINK_TIMEOUT_S
 from .lookup import deployment_detail, past_leases
+from .tasks import told_by
 
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 5.0
@@ -236,3 +238,17 @@ def _of_instance(lease: LeaseId, event: LeaseEvent) -> str:
     if not event.service:
         return str(lease)
     return f"{lease} {event.service}" + ("" if event.ordinal is None else f"/{event.ordinal}")
+
+
+@asynccontextmanager
+async def telling(
+    node: NodeClient, courier: Courier, deployment: int, *, since_ms: int = 0, follow: bool = False
+) -> AsyncIterator[trio.MemoryReceiveChannel[Told]]:
+    """What the chain and the providers saw happen, in time order, and notes on what cannot be asked.
+
+    `since_ms`: Unix time, that instant included. With `follow` it goes on until the deployment is closed.
+    """
+    sink, source = trio.open_memory_channel[Told](0)
+    teller = Historian(node=node, courier=courier, deployment=deployment, since_ms=since_ms, sink=sink)
+    async with told_by(partial(teller.run, follow=follow), sink, source) as told:
+        yield told

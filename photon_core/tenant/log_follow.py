@@ -33,7 +33,7 @@ from photon_core.peers.methods import LogChunk, RefusalCode
 from .delivery import WORTH_RETRYING, Courier
 from .lines import HISTORY_LINES, LineCutter, LogLine, Shown
 from .lookup import deployment_detail
-from .tasks import background_tasks
+from .tasks import background_tasks, told_by
 
 RETRY_FIRST_S = 0.2
 RETRY_MAX_S = 5.0
@@ -230,3 +230,34 @@ async def _collected(chunks: AsyncIterator[LogChunk]) -> AsyncIterator[_Arriving
     async with source, background_tasks() as nursery:
         nursery.start_soon(collect)
         yield arriving
+
+
+@asynccontextmanager
+async def telling(
+    node: NodeClient,
+    courier: Courier,
+    active_lease: FindLease,
+    deployment: int,
+    lease: LeaseId | None,
+    *,
+    service: str = "",
+    tail_lines: int = 1000,
+) -> AsyncIterator[trio.MemoryReceiveChannel[Told]]:
+    """Lines, and notes on what happened to the reading, through restarts and moves of the lease.
+
+    The channel ends when the deployment does, or the lease if one was named; leaving the block stops it. What waiting
+    cannot mend (a service that is not there, a paper that is refused) is a PhotonError out of the block.
+    """
+    sink, source = trio.open_memory_channel[Told](0)
+    follower = LogFollower(
+        node=node,
+        courier=courier,
+        active_lease=active_lease,
+        deployment=deployment,
+        lease=lease,
+        service=service,
+        tail_lines=tail_lines,
+        sink=sink,
+    )
+    async with told_by(follower.run, sink, source) as told:
+        yield told

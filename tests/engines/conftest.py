@@ -12,8 +12,8 @@ import pytest
 FOLDER = Path(__file__).parent
 sys.path += [str(FOLDER), str(FOLDER.parent / "e2e")]  # for `import machines` and `import harness`: no packages
 
-from machines import Machines, why_not
-from wide_network import WideNetwork
+from machines import Machines, why_not  # noqa: E402 - the path is set above
+from wide_network import WideNetwork  # noqa: E402 - likewise
 
 IMAGES = ("web-busybox", "python", "nginx", "redis")
 

@@ -1,7 +1,7 @@
 """One network over two machines, a provider on Docker in one, on Podman in the other: who reaches whom from inside.
 
-Everything is asked from inside the containers, by `exec` over the tenant's link. Each denial stands beside a control that
-shows that what is refused is there to be reached.
+Everything is asked from inside the containers, by `exec` over the tenant's link. Each denial stands beside a control,
+which shows that what is refused is there to be reached.
 """
 
 from __future__ import annotations
