@@ -20,7 +20,7 @@ from photon_core.testing.checks.runtime_kit import GREETING, RuntimeKit, host_re
 from photon_runtime_containers.config import Config
 from photon_runtime_containers.labels import CHAIN
 from photon_runtime_containers.runtime import ContainerRuntime
-from photon_runtime_containers.testing import NoEngine, engine_for_tests, load_images
+from photon_runtime_containers.testing.engines import NoEngine, engine_for_tests, load_images
 from photon_runtime_docker.engine import DockerEngine
 
 CHECKOUT = Path(__file__).parents[3]

@@ -16,7 +16,6 @@ from attrs import evolve
 from photon_core.api.ids import InstanceId
 from photon_core.api.resources import Resources
 from photon_core.api.runtime import InstanceSpec, RuntimeFailure
-from photon_runtime_containers import netns
 from photon_runtime_containers.calls import Calls
 from photon_runtime_containers.config import Config
 from photon_runtime_containers.engine import (
@@ -33,11 +32,11 @@ from photon_runtime_containers.engine import (
 )
 from photon_runtime_containers.folder import Folder, Home
 from photon_runtime_containers.holdings import Held, Holding, Holdings
-from photon_runtime_containers.judging import SameNetwork, in_its_network
+from photon_runtime_containers.judging import in_its_network
 from photon_runtime_containers.labels import Identity, Owner, Role, of_workload
 from photon_runtime_containers.processes import Process
 from photon_runtime_containers.pulls import Pulls
-from photon_runtime_containers.start import Machine
+from photon_runtime_containers.start import Ground, Machine
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +57,12 @@ class Converger:
         owner: Owner,
         pulls: Pulls,
         machine: Machine,
-        same_network: SameNetwork,
+        ground: Ground,
         publish: Callable[[InstanceId], None],
     ) -> None:
         self._config, self._calls, self._home, self._owner = config, calls, home, owner
         self._holdings = Holdings(calls, owner)
-        self._pulls, self._machine, self._same_network, self._publish = pulls, machine, same_network, publish
+        self._pulls, self._machine, self._ground, self._publish = pulls, machine, ground, publish
 
     async def converge(self, holding: Holding, spec: InstanceSpec | None) -> None:
         """RuntimeFailure when the engine cannot; what is the tenant's fault goes on record."""
@@ -123,7 +122,7 @@ class Converger:
         if process is None:
             raise RuntimeFailure("the sandbox ended as soon as it was started", "see the engine's log")
         try:
-            await netns.within(process, netns.allow_low_ports)
+            await self._ground.open_ports(process)
         except OSError as problem:  # refused at start where nobody may enter; here it is a convenience that is missing
             log.info("ports below 1024 need a capability in %s: %s", container[:12], problem)
         return started
@@ -162,7 +161,7 @@ class Converger:
     async def _goes_on(self, found: Container, sandbox: Container, limits: Limits) -> bool:
         """True when it runs where it should; its limits are as they should be in any case."""
         running = found.state is ContainerState.RUNNING
-        if running and not in_its_network(sandbox, found, self._same_network):
+        if running and not in_its_network(sandbox, found, self._ground.same_network):
             await self._calls.do(lambda: self._calls.engine.stop(found.id, self._grace_s), self._stopping_s)
             running = False
         if found.limits != limits:

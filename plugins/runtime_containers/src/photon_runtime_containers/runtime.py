@@ -63,10 +63,9 @@ from photon_runtime_containers.events import Events
 from photon_runtime_containers.exec import EXECS_AT_ONCE_MAX, ContainerExec, NeverStarted
 from photon_runtime_containers.folder import Home
 from photon_runtime_containers.holdings import Holding, Holdings, Inspections
-from photon_runtime_containers.judging import SameNetwork, Seen, judge
+from photon_runtime_containers.judging import Seen, judge
 from photon_runtime_containers.labels import Owner, owner_of
 from photon_runtime_containers.logs import Logs
-from photon_runtime_containers.netns import same_network as same_network_namespace
 from photon_runtime_containers.network import SandboxNamespace
 from photon_runtime_containers.processes import Process, kill_session
 from photon_runtime_containers.pulls import Pulls
@@ -97,12 +96,10 @@ class _Hands:
 class ContainerRuntime:
     """A `Runtime` and a `SandboxNetworks`, over any `Engine`."""
 
-    def __init__(
-        self, context: RuntimeContext, engine: Engine, same_network: SameNetwork = same_network_namespace
-    ) -> None:
+    def __init__(self, context: RuntimeContext, engine: Engine, ground: start.Ground | None = None) -> None:
         self._context = context
         self._config = context.config if isinstance(context.config, Config) else Config()
-        self._same_network = same_network
+        self._ground = ground or start.Ground()
         self._home = Home(context.home)
         self._calls = Calls(engine)
         self._inspecting = trio.CapacityLimiter(INSPECTED_AT_ONCE_MAX)
@@ -121,7 +118,7 @@ class ContainerRuntime:
         self._config.check()
         with self._home.only_one():
             eyes = self._eyes
-            machine = await start.prepare(self._calls, eyes.owner)
+            machine = await start.prepare(self._calls, eyes.owner, self._ground)
             await self._adopt(eyes.holdings)
             async with trio.open_nursery() as nursery:
                 pulls = Pulls(self._calls, nursery, self._config.pull_timeout_s, self._config.pull_silence_s)
@@ -132,7 +129,7 @@ class ContainerRuntime:
                     eyes.owner,
                     pulls,
                     machine,
-                    self._same_network,
+                    self._ground,
                     eyes.events.publish,
                 )
                 self._hands = _Hands(pulls, converger)
@@ -275,7 +272,7 @@ class ContainerRuntime:
                 pull=pulls.of(instance) if pulls else None,
                 starting=instance.lease in self._applying,
             )
-            seen[instance] = judge(one, self._same_network)
+            seen[instance] = judge(one, self._ground.same_network)
 
         async with trio.open_nursery() as nursery:
             for instance, holding in held.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Machine:
     limits_storage: bool
 
 
-async def prepare(calls: Calls, owner: Owner) -> Machine:
+async def prepare(calls: Calls, owner: Owner, ground: Ground) -> Machine:
     """RuntimeFailure, with what to do, when no sandbox can be made here or nobody may enter one."""
     info = await calls.ask(calls.engine.info)
     if info.rootless:
@@ -51,7 +52,7 @@ async def prepare(calls: Calls, owner: Owner) -> Machine:
     for holding in (await Holdings(calls, owner).look()).values():
         for held in holding.surplus:
             await calls.do(partial(calls.engine.remove, held.id))
-    await _try_sandbox(calls, owner, image)
+    await _try_sandbox(calls, owner, image, ground)
     limits_storage = await calls.do(lambda: calls.engine.limits_storage(image))
     if not limits_storage:
         log.warning("%s cannot limit what a workload writes to disk here (its README says what can)", info.name)
@@ -59,7 +60,7 @@ async def prepare(calls: Calls, owner: Owner) -> Machine:
     return Machine(sandbox_image=image, cpu_count=info.cpu_count, limits_storage=limits_storage)
 
 
-async def _try_sandbox(calls: Calls, owner: Owner, image: str) -> None:
+async def _try_sandbox(calls: Calls, owner: Owner, image: str, ground: Ground) -> None:
     """Makes one, enters its network, and removes it."""
     name = owner.name(PROBE)
     spec = ContainerSpec(name=name, image=image, labels=tuple(owner.labels(name, PROBE).items()), read_only=True)
@@ -68,7 +69,7 @@ async def _try_sandbox(calls: Calls, owner: Owner, image: str) -> None:
         container = await calls.do(lambda: calls.engine.create(spec))
         await calls.do(lambda: calls.engine.start(container))
         seen = await calls.ask(lambda: calls.engine.inspect(container))
-        await _enter(seen.pid)
+        await ground.enter(seen.pid)
     except (CannotStart, NoSuchContainer, PullFailure) as problem:
         what = f"{calls.engine.where} cannot start a sandbox: {problem}"
         raise RuntimeFailure(what, "see the engine's log") from None
@@ -93,6 +94,23 @@ def _is_sandbox(pid: int) -> bool:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] == pause.PROGRAM.encode()
     except OSError:
         return False
+
+
+async def _open_ports(process: Process) -> None:
+    await netns.within(process, netns.allow_low_ports)
+
+
+@frozen(kw_only=True)
+class Ground:
+    """What is done to this machine beside the engine: a test without an engine stands on another.
+
+    `enter` tries a sandbox whose first process is this pid, `open_ports` prepares one, `same_network` compares the pids
+    of a sandbox and of a workload.
+    """
+
+    enter: Callable[[int], Awaitable[None]] = _enter
+    open_ports: Callable[[Process], Awaitable[None]] = _open_ports
+    same_network: Callable[[int, int], bool] = netns.same_network
 
 
 def disk_bytes(folder: str, otherwise: Path) -> int:

@@ -1,7 +1,7 @@
 """Docker as an `Engine`.
 
-The library `docker` speaks for everything that is one question and one answer; what streams goes by `wire`. Its API
-version is negotiated by the library, and nothing here asks which one it is: what an engine cannot do it refuses, and
+The library `docker` speaks for everything that is one question and one answer; what streams goes by `wire`. The API's
+version is the one that the engine names, and nothing here asks which one that is: what an engine cannot do it refuses, and
 that is looked at where it happens.
 """
 
@@ -74,15 +74,28 @@ class DockerEngine:
         with self._lock:
             if self._client is None:
                 self._client = docker.APIClient(
-                    base_url=self.where, version="auto", timeout=CALL_TIMEOUT_S, max_pool_size=CONNECTIONS_MAX
+                    base_url=self.where,
+                    version=self._version(),
+                    timeout=CALL_TIMEOUT_S,
+                    max_pool_size=CONNECTIONS_MAX,
                 )
             return self._client
+
+    def _version(self) -> str:
+        """The engine's own, which is what the library would take; it leaves a connection open when nobody answers."""
+        answer = request(self._path, "GET", "/version", {})
+        try:
+            return str(json.loads(answer.body())["ApiVersion"])
+        except (ValueError, KeyError, TypeError):
+            raise down(self._path, "what answers there is not Docker") from None
 
     @contextmanager
     def _asking(self) -> Iterator[docker.APIClient]:
         """Its errors are ours inside; docker's APIError comes out for whoever knows more about the question."""
         try:
             yield self._api()
+        except RuntimeFailure:
+            raise
         except docker.errors.APIError:
             raise
         except (

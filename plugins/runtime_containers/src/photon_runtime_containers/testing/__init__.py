@@ -1,0 +1,1 @@
+"""For tests of runtimes: real engines, where there are some, and one in memory."""
