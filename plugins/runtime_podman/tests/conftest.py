@@ -7,6 +7,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from podman.api.client import APIClient
 from photon_core.api.runtime import NETWORK_AGENT, RuntimeContext
 from photon_core.testing.checks.runtime_kit import GREETING, RuntimeKit, host_reach, host_serve
 from photon_runtime_containers.config import Config
-from photon_runtime_containers.engine import EngineDown
+from photon_runtime_containers.engine import ContainerSpec, EngineDown, Limits
 from photon_runtime_containers.labels import CHAIN
 from photon_runtime_containers.runtime import ContainerRuntime
 from photon_runtime_containers.testing import NoEngine, engine_for_tests, load_images
@@ -27,6 +28,10 @@ from photon_runtime_podman.rest import API_VERSION, Refused, Rest, labels_filter
 
 CHECKOUT = Path(__file__).parents[3]
 IMAGE, VOLUMED, CHECKED = "photon.test/python:1", "photon.test/redis:1", "photon.test/checked:1"
+FOREVER = "while :; do sleep 1000; done"
+MIB = 2**20
+LITTLE = Limits(cpu_milli=200, memory_bytes=64 * MIB, pids_max=64)
+NAME = "photon-test-runtime-podman"
 LABEL = {"photon.test.of": "runtime-podman"}
 CHAIN_ID = os.urandom(32)
 """Of this run of the tests: what is left of another does not disturb."""
@@ -63,14 +68,14 @@ def _make_image(rest: Rest) -> None:
     """The one that the checks are written for: its current folder is writable."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        folder = tarfile.TarInfo("work")
+        folder = tarfile.TarInfo("room")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
         tar.addfile(folder)
     made = rest.ask("POST", "/containers/create", body={"image": IMAGE, "netns": {"nsmode": "none"}})["Id"]
     with APIClient(f"unix://{rest.socket}", version=API_VERSION) as client:
         client.put(f"/containers/{made}/archive", params={"path": "/"}, data=packed.getvalue()).raise_for_status()
     name, _, tag = CHECKED.partition(":")
-    rest.ask("POST", "/commit", {"container": made, "repo": name, "tag": tag, "changes": "WORKDIR /work"})
+    rest.ask("POST", "/commit", {"container": made, "repo": name, "tag": tag, "changes": "WORKDIR /room"})
     rest.ask("DELETE", f"/containers/{made}", {"force": "true", "volumes": "true"})
 
 
@@ -129,3 +134,28 @@ def kit(make: Callable[..., ContainerRuntime]) -> RuntimeKit:
         greeting=GREETING,
         capabilities=frozenset({NETWORK_AGENT}),
     )
+
+
+@pytest.fixture
+def engine(rest: Rest) -> Iterator[PodmanEngine]:
+    made = PodmanEngine(rest.socket)
+    yield made
+    made.close()
+
+
+def spec(script: str = FOREVER, name: str = NAME, **more: Any) -> ContainerSpec:
+    parts: dict[str, Any] = {"image": IMAGE, "entrypoint": ("sh", "-c", script), "limits": LITTLE, **more}
+    return ContainerSpec(name=name, labels=tuple(LABEL.items()), **parts)
+
+
+def running(engine: PodmanEngine, script: str = FOREVER, **more: Any) -> str:
+    container = engine.create(spec(script, **more))
+    engine.start(container)
+    return container
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)

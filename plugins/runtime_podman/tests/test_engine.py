@@ -6,17 +6,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from photon_core.api.runtime import ExecStream, RuntimeFailure, TerminalSize
+from photon_core.api.runtime import RuntimeFailure
 from photon_runtime_containers.engine import (
     CannotStart,
     Container,
-    ContainerSpec,
     ContainerState,
     EngineDown,
     Limits,
@@ -30,40 +28,9 @@ from photon_runtime_containers.engine import (
 from photon_runtime_podman.engine import PodmanEngine
 from photon_runtime_podman.rest import Rest
 
-from .conftest import IMAGE, LABEL
+from .conftest import FOREVER, IMAGE, LABEL, LITTLE, MIB, NAME, running, spec, until
 
 pytestmark = [pytest.mark.engines, pytest.mark.root]
-
-FOREVER = "while :; do sleep 1000; done"
-MIB = 2**20
-LITTLE = Limits(cpu_milli=200, memory_bytes=64 * MIB, pids_max=64)
-SIZES = ("sh", "-c", "stty size; read go; stty size")
-NAME = "photon-test-runtime-podman"
-
-
-@pytest.fixture
-def engine(rest: Rest) -> Iterator[PodmanEngine]:
-    made = PodmanEngine(rest.socket)
-    yield made
-    made.close()
-
-
-def spec(script: str = FOREVER, name: str = NAME, **more: Any) -> ContainerSpec:
-    parts: dict[str, Any] = {"image": IMAGE, "entrypoint": ("sh", "-c", script), "limits": LITTLE, **more}
-    return ContainerSpec(name=name, labels=tuple(LABEL.items()), **parts)
-
-
-def running(engine: PodmanEngine, script: str = FOREVER, **more: Any) -> str:
-    container = engine.create(spec(script, **more))
-    engine.start(container)
-    return container
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def ended(engine: PodmanEngine, container: str) -> Container:
@@ -333,51 +300,6 @@ def test_a_stream_is_closed_from_another_thread(engine: PodmanEngine) -> None:
         reader.join(2)
         assert not reader.is_alive()
         stream.close()
-
-
-def test_a_command_beside_it_has_two_outputs(engine: PodmanEngine) -> None:
-    command = engine.exec(running(engine), ("sh", "-c", "cat; echo aside >&2; exit 7"), None)
-    command.write(b"given\n")
-    command.end_input()
-    heard = list(iter(command.read, None))
-    assert sorted(heard, key=lambda one: one[0].value) == [
-        (ExecStream.STDERR, b"aside\n"),
-        (ExecStream.STDOUT, b"given\n"),
-    ]
-    assert (command.exit_code(), command.pid()) == (7, 0)
-    command.write(b"late")
-    command.close()
-    command.close()
-
-
-def test_a_command_beside_it_has_a_terminal(engine: PodmanEngine) -> None:
-    shell = engine.exec(running(engine), SIZES, TerminalSize(columns=90, rows=30))
-    assert shell.read() == (ExecStream.STDOUT, b"30 90\r\n")
-    shell.resize(TerminalSize(columns=100, rows=40))
-    shell.write(b"\n")
-    assert b"40 100\r\n" in b"".join(data for _, data in iter(shell.read, None))
-    assert shell.exit_code() == 0
-    shell.resize(TerminalSize(columns=1, rows=1))
-    shell.close()
-
-
-def test_a_command_goes_with_its_container(engine: PodmanEngine) -> None:
-    container = running(engine)
-    command = engine.exec(container, ("sleep", "1000"), None)
-    until(lambda: command.pid() > 0)
-    engine.remove(container)
-    assert command.read() is None
-    assert command.pid() == 0
-    with pytest.raises(RuntimeFailure, match="is gone"):
-        command.exit_code()
-    command.close()
-
-
-def test_a_command_beside_nothing(engine: PodmanEngine) -> None:
-    with pytest.raises(NoSuchContainer):
-        engine.exec("absent", ("true",), None)
-    with pytest.raises(NoSuchContainer):
-        engine.exec(engine.create(spec()), ("true",), None)
 
 
 def test_events_are_told_from_the_moment_of_asking(engine: PodmanEngine) -> None:

@@ -7,6 +7,7 @@ request spoken here. Without a terminal the output comes framed, with one it com
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from photon_runtime_podman.rest import API_VERSION, Refused, Rest, down, refusal
 
 HEAD_BYTES_MAX = 16_384
 """Of the answer before the stream; Podman's has about 150."""
+_PODMANS_OWN = re.compile(rb"Error: (?:read|write) unixpacket @->/proc/self/fd/\d+/attach: [^\n]*\n")
+"""What Podman 4.3 adds to a command's stderr when that ended without having read its input, or never began."""
 ENDED_WITHIN_S = 10.0
 """Between the end of a command's output and Podman's knowledge of its code lie some milliseconds."""
 LOOK_AGAIN_S = 0.01
@@ -30,7 +33,7 @@ class Exec:
     """A running command. One thread may `write` while another `read`s; `close` wakes both."""
 
     def __init__(self, rest: Rest, container: str, command: tuple[str, ...], terminal: TerminalSize | None) -> None:
-        self._rest, self._framed = rest, terminal is None
+        self._rest, self._framed, self._closed = rest, terminal is None, False
         self._frames, self._waiting = Frames(), deque[tuple[ExecStream, bytes]]()
         asked = {
             "Cmd": list(command),
@@ -51,11 +54,24 @@ class Exec:
             try:
                 piece = self._socket.recv(PIECE_BYTES_MAX)
             except OSError as error:
+                if self._closed or self._is_the_end(error):
+                    return None
                 raise down(f"the connection to a command in a container broke off: {error}") from error
             if not piece:
                 return None
             self._take(piece)
         return self._waiting.popleft()
+
+    def _is_the_end(self, error: OSError) -> bool:
+        """A command that ends without having read its input leaves that in Podman's hands, whose kernel then says that
+        the connection was reset, after all of the output.
+        """
+        if not isinstance(error, ConnectionResetError):
+            return False
+        with suppress(RuntimeFailure):
+            self.exit_code()
+            return True
+        return False
 
     def write(self, data: bytes) -> None:
         """Dropped when the command has ended: then nobody is there to read it."""
@@ -91,6 +107,7 @@ class Exec:
 
     def close(self) -> None:
         """The connection alone: Podman lets the command run on without it."""
+        self._closed = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads or writes
         self._socket.close()
