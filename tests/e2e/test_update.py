@@ -159,7 +159,7 @@ async def test_only_the_service_that_changed_is_started_anew(network: Network, w
         assert document["version"] == (await tenant.detail(number)).deployment.version.hex()
         assert document["changed_groups"] == ["here"]
         provider = encode_address((await tenant.detail(number)).groups[0].order.lease.provider)  # type: ignore[union-attr]
-        for words in ("updated on chain", f"manifest delivered, its hash is the one on chain; provider {provider}"):
+        for words in ("updated on chain", f"manifest delivered to {provider}, its hash is the one on chain"):
             assert words in said
         assert f"lease {lease}: serving again" in said
 
