@@ -33,7 +33,7 @@ def step_text(step: Step) -> str:  # noqa: C901  # one line for each kind
         case steps.ManifestDelivered():
             by = "" if step.by_us else " (by the keeper)"
             to = encode_address(step.provider)
-            return f"lease {step.lease}: manifest delivered{by}, its hash is the one on chain; provider {to}"
+            return f"lease {step.lease}: manifest delivered to {to}{by}, its hash is the one on chain"
         case steps.VersionChanged():
             return f"deployment {step.deployment} updated on chain: version {step.version.hex()}"
         case steps.WorkloadChanged():

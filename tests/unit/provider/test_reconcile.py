@@ -22,6 +22,7 @@ from photon_core.provider.reconcile import (
     ForgetSection,
     Policy,
     Remove,
+    Rewire,
     Situation,
     Trouble,
     plan,
@@ -346,6 +347,8 @@ def carry_out(situation: Situation, make_lease) -> Situation:
                     else:
                         observed[id_] = Observed(id=id_, state=InstanceState.SANDBOX)
                 now = evolve(now, wired={**now.wired, action.lease: network})
+            case Rewire(network=network):
+                now = evolve(now, wired={**now.wired, action.lease: network})
             case Remove(lease=lease):
                 observed = {i: o for i, o in observed.items() if i.lease != lease}
                 wired = {other: network for other, network in now.wired.items() if other != lease}
@@ -384,6 +387,37 @@ def test_from_every_world_repeated_passes_come_to_rest_with_exactly_what_ought_t
     for lease in active & held.keys():
         assert plan(now, POLICY).judgements[lease].status is LeaseStatus.SERVING
     assert {d.lease.id for d in now.leases} == active
+
+
+@given(data=st.data())
+@settings(deadline=None)
+def test_every_update_comes_to_rest_wired_first_and_touches_nothing_that_did_not_change(make_lease_factory, data):
+    lease = LeaseId(1, 0, 0)
+    old = data.draw(sections())
+    services = tuple(
+        evolve(
+            each,
+            args=("v2",) if data.draw(st.booleans()) else (),
+            expose=each.expose if data.draw(st.booleans()) else (),
+            depends_on=each.depends_on if data.draw(st.booleans()) else (),
+        )
+        for each in old.services
+    )
+    now = Situation(leases=(make_lease_factory(lease),), sections={lease: old}, observed=(), height=10, now_ms=NOW_MS)
+    for _ in range(12):
+        now = carry_out(now, make_lease_factory)
+    now = evolve(now, sections={lease: evolve(old, services=services)})
+    specs = workload.instance_specs(lease, now.sections[lease], bytes(32))
+    kept = {one.id for one in now.observed if one.spec_digest == specs[one.id].spec_digest}
+    for _ in range(12):
+        for action in plan(now, POLICY).actions:
+            if isinstance(action, Apply):
+                assert kept <= {spec.id for spec in action.desired.instances}
+                assert kept == set(specs) or now.wired[lease] == action.network, "before anything is made anew"
+        now = carry_out(now, make_lease_factory)
+    assert plan(now, POLICY).actions == ()
+    assert plan(now, POLICY).judgements[lease].status is LeaseStatus.SERVING
+    assert {one.id: one.spec_digest for one in now.observed} == {id_: spec.spec_digest for id_, spec in specs.items()}
 
 
 # --- a port of the service's own and of its peer ---------------------------------------------------------------------
