@@ -12,7 +12,13 @@ from photon_runtime_containers import labels
 from photon_runtime_containers.labels import Identity, Owner, Role, owner_of
 
 CHAIN = b"\x07" * 32
-IDENTITY = labels.of_workload(instance("web"), "abc", b"\x09" * 32)
+IDENTITY = Identity(
+    instance=instance("web"),
+    role=Role.WORKLOAD,
+    spec_digest="abc",
+    manifest_version=b"\x09" * 32,
+    sandbox="def",
+)
 
 
 @pytest.fixture
@@ -25,7 +31,9 @@ def test_own_containers_are_recognised_by_the_next_agent(owner: Owner, tmp_path:
     assert owner_of(tmp_path, CHAIN, "agent").recognise(name, owner.labels(name, IDENTITY)) == IDENTITY
 
 
-@pytest.mark.parametrize("key", [labels.ROLE, labels.LEASE, labels.SERVICE, labels.ORDINAL, labels.DIGEST, labels.SEAL])
+@pytest.mark.parametrize(
+    "key", [labels.ROLE, labels.LEASE, labels.SERVICE, labels.ORDINAL, labels.DIGEST, labels.SANDBOX, labels.SEAL]
+)
 def test_nothing_can_be_changed(owner: Owner, key: str) -> None:
     name = owner.name(IDENTITY)
     made = owner.labels(name, IDENTITY)

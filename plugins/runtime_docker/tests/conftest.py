@@ -18,7 +18,7 @@ import pytest
 from photon_core.api.runtime import NETWORK_AGENT, RuntimeContext
 from photon_core.testing.checks.runtime_kit import GREETING, RuntimeKit, host_reach, host_serve
 from photon_runtime_containers.config import Config
-from photon_runtime_containers.labels import CHAIN
+from photon_runtime_containers.labels import CHAIN, ROLE
 from photon_runtime_containers.runtime import ContainerRuntime
 from photon_runtime_containers.testing.engines import NoEngine, engine_for_tests, load_images
 from photon_runtime_docker.engine import DockerEngine
@@ -39,16 +39,16 @@ def docker_api() -> Iterator[docker.APIClient]:
             url = engine.enter_context(engine_for_tests("docker", CHECKOUT))
             api = docker.APIClient(base_url=url, version="auto", timeout=60)
             engine.callback(api.close)
-            _make_image(api)
+            _make_image(api, url)
         except (NoEngine, docker.errors.DockerException) as problem:
             pytest.skip(f"no Docker engine: {problem}")
         yield api
 
 
-def _make_image(api: docker.APIClient) -> None:
+def _make_image(api: docker.APIClient, url: str) -> None:
     """The one that the checks are written for: its current folder is writable, and it has `stty`."""
     if not api.images(PYTHON):
-        load_images(CHECKOUT, "python")
+        load_images(CHECKOUT, "docker", url, "python")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         folder = tarfile.TarInfo("work")
@@ -70,17 +70,34 @@ def home() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture(scope="session")
+def chain_id() -> bytes:
+    return CHAIN_ID
+
+
 def context(home: Path, **config: Any) -> RuntimeContext:
     made = Config(**{"stop_grace_ms": 300, **config})
     return RuntimeContext(home=home, chain_id=CHAIN_ID, agent="agent-1", config=made)
 
 
-def ours(api: docker.APIClient) -> list[dict[str, Any]]:
-    return list(api.containers(all=True, filters={"label": [f"{CHAIN}={CHAIN_ID.hex()}"]}))
+@pytest.fixture
+def ours(docker_api: docker.APIClient) -> Callable[..., list[dict[str, Any]]]:
+    """What the engine has of this run's containers, as it says itself; of one role, or all."""
+
+    def look(role: str | None = None) -> list[dict[str, Any]]:
+        wanted = [f"{CHAIN}={CHAIN_ID.hex()}", *([f"{ROLE}={role}"] if role else [])]
+        return [
+            docker_api.inspect_container(one["Id"])
+            for one in docker_api.containers(all=True, filters={"label": wanted})
+        ]
+
+    return look
 
 
 @pytest.fixture
-def make(home: Path, docker_api: docker.APIClient) -> Iterator[Callable[..., ContainerRuntime]]:
+def make(
+    home: Path, docker_api: docker.APIClient, ours: Callable[..., list[dict[str, Any]]]
+) -> Iterator[Callable[..., ContainerRuntime]]:
     """A runtime over the test's home with this configuration; each call is another agent. Nothing of them is left."""
     engines: list[DockerEngine] = []
 
@@ -92,10 +109,10 @@ def make(home: Path, docker_api: docker.APIClient) -> Iterator[Callable[..., Con
     yield make_one
     for engine in engines:
         engine.close()
-    left = ours(docker_api)
+    left = ours()
     for container in left:
         docker_api.remove_container(container["Id"], force=True, v=True)
-    assert not left, f"left in the engine: {[container['Names'] for container in left]}"
+    assert not left, f"left in the engine: {[container['Name'] for container in left]}"
     assert len(docker_api.volumes()["Volumes"] or ()) == volumes
 
 

@@ -87,7 +87,7 @@ def test_limits_that_the_kernel_lacks_are_warned_of() -> None:
     ("message", "reason", "code"),
     [
         (
-            f'{CREATE_FAILED}: runc create failed: unable to start container process: exec: "nope": {NOT_FOUND}: unknown',
+            f'{CREATE_FAILED}: unable to start container process: exec: "nope": {NOT_FOUND}: unknown',
             'exec: "nope": executable file not found in $PATH',
             127,
         ),

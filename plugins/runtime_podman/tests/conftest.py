@@ -22,7 +22,7 @@ from photon_runtime_containers.config import Config
 from photon_runtime_containers.engine import ContainerSpec, EngineDown, Limits
 from photon_runtime_containers.labels import CHAIN
 from photon_runtime_containers.runtime import ContainerRuntime
-from photon_runtime_containers.testing import NoEngine, engine_for_tests, load_images
+from photon_runtime_containers.testing.engines import NoEngine, engine_for_tests, load_images
 from photon_runtime_podman.engine import PodmanEngine
 from photon_runtime_podman.rest import API_VERSION, Refused, Rest, labels_filter, segment
 

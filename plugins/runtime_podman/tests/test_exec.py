@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from photon_core.api.runtime import ExecStream, RuntimeFailure, TerminalSize
-from photon_runtime_containers.engine import NoSuchContainer
+from photon_runtime_containers.engine import CannotStart, NoSuchContainer
 from photon_runtime_podman.engine import PodmanEngine
 
 from .conftest import running, spec, until
@@ -66,6 +66,25 @@ def test_a_command_goes_with_its_container(engine: PodmanEngine) -> None:
     assert command.pid() == 0
     with pytest.raises(RuntimeFailure, match="is gone"):
         command.exit_code()
+    command.close()
+
+
+@pytest.mark.parametrize("terminal", [None, TerminalSize(columns=90, rows=30)])
+@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/passwd", 126)])
+def test_what_cannot_be_executed_is_told(
+    engine: PodmanEngine, command: str, code: int, terminal: TerminalSize | None
+) -> None:
+    with pytest.raises(CannotStart) as told:
+        engine.exec(running(engine), (command,), terminal)
+    assert (told.value.exit_code, told.value.reason[:5]) == (code, "exec:")
+    assert command in told.value.reason
+    assert "OCI" not in told.value.reason
+
+
+def test_a_quick_command_may_end_as_if_there_were_none(engine: PodmanEngine) -> None:
+    command = engine.exec(running(engine), ("sh", "-c", "echo Error: mine; exit 127"), None)
+    assert list(iter(command.read, None)) == [(ExecStream.STDOUT, b"Error: mine\n")]
+    assert command.exit_code() == 127
     command.close()
 
 

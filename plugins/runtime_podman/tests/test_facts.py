@@ -233,16 +233,6 @@ def said(command: Exec, what: bytes) -> bool:
     return what in heard
 
 
-@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc/passwd", 126)])
-def test_a_command_beside_it_that_is_none_has_the_shells_code(rest: Rest, command: str, code: int) -> None:
-    running = Exec(rest, started(rest, FOREVER), (command,), None)
-    assert said(running, command.encode())
-    while running.read():
-        pass
-    assert running.exit_code() == code
-    running.close()
-
-
 def test_a_command_survives_its_connection(rest: Rest) -> None:
     running = Exec(rest, started(rest, FOREVER), ("sleep", "1001"), None)
     until(lambda: running.pid() > 0)

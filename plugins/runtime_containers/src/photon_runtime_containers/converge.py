@@ -33,7 +33,7 @@ from photon_runtime_containers.engine import (
 from photon_runtime_containers.folder import Folder, Home
 from photon_runtime_containers.holdings import Held, Holding, Holdings
 from photon_runtime_containers.judging import in_its_network
-from photon_runtime_containers.labels import Identity, Owner, Role, of_workload
+from photon_runtime_containers.labels import Identity, Owner, Role
 from photon_runtime_containers.processes import Process
 from photon_runtime_containers.pulls import Pulls
 from photon_runtime_containers.start import Ground, Machine
@@ -132,7 +132,8 @@ class Converger:
     async def _workload(self, holding: Holding, sandbox: Container, spec: InstanceSpec, folder: Folder) -> None:
         held = holding.workload
         found = await self._holdings.inspect(held)
-        same = held is not None and found is not None and held.identity.spec_digest == spec.spec_digest
+        like = (spec.spec_digest, sandbox.id)
+        same = held is not None and (held.identity.spec_digest, held.identity.sandbox) == like
         limits = self.limits(spec.resources)
         if found and same:
             if await self._goes_on(found, sandbox, limits):
@@ -147,7 +148,13 @@ class Converger:
             raise
         await self._replace(held)
         folder.write(evolve(folder.record(), spec_digest=spec.spec_digest, starts=self._starts(folder, spec)))
-        identity = of_workload(spec.id, spec.spec_digest, spec.manifest_version)
+        identity = Identity(
+            instance=spec.id,
+            role=Role.WORKLOAD,
+            spec_digest=spec.spec_digest,
+            manifest_version=spec.manifest_version,
+            sandbox=sandbox.id,
+        )
         container_spec = self._spec(spec, identity, sandbox, limits)
         container = await self._calls.do(lambda: self._calls.engine.create(container_spec))
         try:

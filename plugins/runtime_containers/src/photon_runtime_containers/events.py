@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import trio
 
@@ -32,12 +32,12 @@ class Events:
             with suppress(trio.WouldBlock, trio.BrokenResourceError):
                 subscriber.send_nowait(instance)
 
-    async def subscribe(self) -> AsyncGenerator[InstanceId, None]:
+    @contextmanager
+    def subscribed(self) -> Iterator[trio.MemoryReceiveChannel[InstanceId]]:
         send, receive = trio.open_memory_channel[InstanceId](EVENTS_WAITING_MAX)
         self._subscribers.add(send)
         try:
-            async for instance in receive:
-                yield instance
+            yield receive
         finally:
             self._subscribers.discard(send)
 

@@ -16,17 +16,17 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from photon_core.api.fields import HASH_BYTES
 from photon_core.api.ids import Hash, InstanceId, LeaseId
 from photon_runtime_containers.folder import write_file
 
 PREFIX = "photon."
-CHAIN, AGENT, ROLE, LEASE, SERVICE, ORDINAL, VERSION, DIGEST, SEAL = (
-    PREFIX + name
-    for name in ("chain", "agent", "role", "lease", "service", "ordinal", "manifest-version", "spec-digest", "seal")
+CHAIN, AGENT, ROLE, LEASE, SERVICE, ORDINAL, SEAL = (
+    PREFIX + name for name in ("chain", "agent", "role", "lease", "service", "ordinal", "seal")
 )
+VERSION, DIGEST, SANDBOX = PREFIX + "manifest-version", PREFIX + "spec-digest", PREFIX + "sandbox"
 KEY_FILE = "labels.key"
 KEY_BYTES = 32
 SERVICE_IN_NAME_MAX = 40
@@ -42,12 +42,15 @@ class Role(Enum):
 
 @frozen(kw_only=True)
 class Identity:
-    """`spec_digest` and `manifest_version` are a workload's; a sandbox is made before there is one."""
+    """`spec_digest` and `manifest_version` are a workload's; a sandbox is made before there is one. `sandbox` is the id
+    of the container whose network a workload joins: that is decided when it is made.
+    """
 
     instance: InstanceId
     role: Role
     spec_digest: str = ""
     manifest_version: Hash = bytes(HASH_BYTES)
+    sandbox: str = ""
 
 
 @frozen(kw_only=True)
@@ -79,6 +82,7 @@ class Owner:
             ORDINAL: str(of.ordinal),
             VERSION: identity.manifest_version.hex(),
             DIGEST: identity.spec_digest,
+            SANDBOX: identity.sandbox,
         }
         return {**plain, SEAL: self._seal(name, plain)}
 
@@ -97,6 +101,7 @@ class Owner:
             role=Role(ours[ROLE]),
             spec_digest=ours[DIGEST],
             manifest_version=bytes.fromhex(ours[VERSION]),
+            sandbox=ours[SANDBOX],
         )
 
     def _seal(self, name: str, labels: Mapping[str, str]) -> str:
@@ -123,9 +128,3 @@ def instance_of(labels: Mapping[str, str]) -> InstanceId | None:
         return InstanceId(LeaseId.parse(labels[LEASE]), labels[SERVICE], int(labels[ORDINAL]))
     except (KeyError, ValueError):
         return None
-
-
-def of_workload(instance: InstanceId, spec_digest: str, manifest_version: Hash) -> Identity:
-    return evolve(
-        Identity(instance=instance, role=Role.WORKLOAD), spec_digest=spec_digest, manifest_version=manifest_version
-    )

@@ -27,7 +27,7 @@ class Logs:
         """
         before: Container | None = None
         unended = 0
-        async with aclosing(self._events.subscribe()) as events:
+        with self._events.subscribed() as events:
             while True:
                 held = await self._holdings.of(instance)
                 found = await self._holdings.inspect(held.workload)
@@ -47,9 +47,8 @@ class Logs:
                 if not follow or not held.all:
                     return
                 with trio.move_on_after(LOOK_AGAIN_S):
-                    async for of in events:
-                        if of == instance:
-                            break
+                    while await events.receive() != instance:
+                        pass
 
     async def _run(
         self, container: Container, follow: bool, tail_lines: int | None, since_ns: int

@@ -335,6 +335,6 @@ class ContainerRuntime:
         return known
 
     async def events(self) -> AsyncIterator[InstanceId]:
-        async with aclosing(self._eyes.events.subscribe()) as events:
+        with self._eyes.events.subscribed() as events:
             async for instance in events:
                 yield instance

@@ -1,8 +1,8 @@
 """Docker as an `Engine`.
 
 The library `docker` speaks for everything that is one question and one answer; what streams goes by `wire`. The API's
-version is the one that the engine names, and nothing here asks which one that is: what an engine cannot do it refuses, and
-that is looked at where it happens.
+version is the one that the engine names, and nothing here asks which one that is: what an engine cannot do it refuses,
+and that is looked at where it happens.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from photon_runtime_docker.wire import Answer, LineStream, LogStream, Pieces, do
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 CONNECTIONS_MAX = 32
 STORAGE_TRIED_BYTES = 2**30
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 class DockerEngine:
@@ -94,16 +95,10 @@ class DockerEngine:
         """Its errors are ours inside; docker's APIError comes out for whoever knows more about the question."""
         try:
             yield self._api()
-        except RuntimeFailure:
-            raise
         except docker.errors.APIError:
             raise
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            OSError,
-            docker.errors.DockerException,
-        ) as problem:
+        except (*_BROKEN, docker.errors.DockerException) as problem:
+            self.close()  # who answers next may be a newer one; calls under way go on
             raise down(self._path, _innermost(problem)) from None
         except ValueError as problem:  # an answer that is no JSON
             raise down(self._path, f"answers nonsense: {problem}") from None

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from photon_core.api.runtime import ExecStream, RuntimeFailure, TerminalSize
-from photon_runtime_containers.engine import CALL_TIMEOUT_S, PIECE_BYTES_MAX
+from photon_runtime_containers.engine import CALL_TIMEOUT_S, PIECE_BYTES_MAX, CannotStart
+from photon_runtime_podman import refusals
 from photon_runtime_podman.frames import Frames
 from photon_runtime_podman.rest import API_VERSION, Refused, Rest, down, refusal, segment
 
@@ -24,6 +25,8 @@ HEAD_BYTES_MAX = 16_384
 """Of the answer before the stream; Podman's has about 150."""
 _PODMANS_OWN = re.compile(rb"Error: (?:read|write) unixpacket @->/proc/self/fd/\d+/attach: [^\n]*\n")
 """What Podman 4.3 adds to a command's stderr when that ended without having read its input, or never began."""
+_NOT_EXECUTED = re.compile(r"Error: ((?:runc|crun|OCI)[^\r\n]*)[\r\n]*")
+REASON_BYTES_MAX = 8_192
 ENDED_WITHIN_S = 10.0
 """Between the end of a command's output and Podman's knowledge of its code lie some milliseconds."""
 LOOK_AGAIN_S = 0.01
@@ -46,7 +49,12 @@ class Exec:
         made = rest.ask("POST", f"/containers/{segment(container)}/exec", body=asked)
         self.id = str(made["Id"])
         self._socket, first = _hijacked(rest.socket, self.id, terminal)
-        self._take(first)
+        try:
+            self._take(first)
+            self._check_that_it_began()
+        except BaseException:
+            self.close()
+            raise
 
     def read(self) -> tuple[ExecStream, bytes] | None:
         """(stream, data), at most PIECE_BYTES_MAX of it; None at the end."""
@@ -119,9 +127,24 @@ class Exec:
             raise RuntimeFailure(f"the command is gone, and with it how it ended: {refused}") from refused
 
     def _take(self, piece: bytes) -> None:
-        self._waiting.extend(
-            self._frames.feed(piece) if self._framed else ([(ExecStream.STDOUT, piece)] if piece else [])
-        )
+        if self._framed:
+            given = self._frames.feed(piece)
+            self._waiting.extend(one for one in given if not _PODMANS_OWN.fullmatch(one[1]))
+        elif piece:
+            self._waiting.append((ExecStream.STDOUT, piece))
+
+    def _check_that_it_began(self) -> None:
+        """Podman gives a connection also when there is nothing to execute: the reason is all that comes over it."""
+        state = self._state()  # answered when the start is over
+        if state["Running"] or state["ExitCode"] not in refusals.SHELLS_CODES:
+            return
+        said: list[tuple[ExecStream, bytes]] = []
+        while sum(len(data) for _, data in said) < REASON_BYTES_MAX and (piece := self.read()):
+            said.append(piece)
+        reason = _NOT_EXECUTED.match(b"".join(data for _, data in said).decode(errors="replace"))
+        if reason:
+            raise CannotStart(refusals.plain(reason[1]), int(state["ExitCode"]))
+        self._waiting.extendleft(reversed(said))  # a quick command of its own
 
 
 def _hijacked(path: Path, exec_id: str, terminal: TerminalSize | None) -> tuple[socket.socket, bytes]:

@@ -22,6 +22,7 @@ from photon_runtime_podman.rest import Refused
 
 NO_COMMAND = 127
 NOT_EXECUTABLE = 126
+SHELLS_CODES = (NO_COMMAND, NOT_EXECUTABLE)
 
 _CANNOT_START = re.compile(
     r"executable file .*not found|executable file not found|command that was not found|no such file or directory"
@@ -86,5 +87,10 @@ def _of_start(refused: Refused) -> Exception:
     ours = _OURS.search(_QUOTED.sub("", text)) and 'exec: "' not in text
     if ours or not _CANNOT_START.search(text):
         return otherwise(refused)
-    reason = _SUFFIX.sub("", _PREFIX.sub("", text))
+    reason = plain(text)
     return CannotStart(reason, NOT_EXECUTABLE if _NOT_EXECUTABLE.search(reason) else NO_COMMAND)
+
+
+def plain(text: str) -> str:
+    """What is wrong, without the names of the programs that found it out."""
+    return _SUFFIX.sub("", _PREFIX.sub("", text))

@@ -135,7 +135,10 @@ class FakeEngine:
             self.containers[id_] = evolve(self.containers[id_], **changes)
 
     def start(self, container: str) -> None:
-        self._called("start", self.specs[container])
+        spec = self.specs[container]
+        self._called("start", spec)
+        if spec.network_of and spec.network_of not in self.containers:
+            raise NoSuchContainer(spec.network_of)
         now_ns = time.time_ns()
         self.change(container, state=ContainerState.RUNNING, pid=PID, started_ns=now_ns, exit_code=0)
 
