@@ -15,6 +15,7 @@ from photon_core.cli.tenancy import Place, find_place, key_options, node_options
 if TYPE_CHECKING:
     from photon_core.exchange.records import Lease
     from photon_core.node.client import NodeClient
+    from photon_core.peers.methods import RefusedAttempt
     from photon_core.tenant.money import MoneySummary
     from photon_core.tenant.status import DeploymentStatus, GroupStatus
 
@@ -150,7 +151,7 @@ def _group_parts(group: GroupStatus) -> list[str | Table | Facts]:
         facts.append(("provider says", group.no_report))
     if report is not None:
         facts += [("reached at", endpoint_text(endpoint)) for endpoint in report.endpoints]
-        facts += [("refused", f"{r.service} → {r.name or r.address}:{r.port}, {r.count} times") for r in report.refused]
+        facts += [("refused", _refused_text(attempt)) for attempt in report.refused]
         facts += [("note", note) for note in report.notes]
     parts: list[str | Table | Facts] = [Facts(facts)]
     if report is not None:
@@ -173,6 +174,11 @@ def _group_parts(group: GroupStatus) -> list[str | Table | Facts]:
             )
         )
     return parts
+
+
+def _refused_text(attempt: RefusedAttempt) -> str:
+    often = "once" if attempt.count == 1 else f"{attempt.count} times"
+    return f"{attempt.service} → {attempt.name or attempt.address}:{attempt.port}, {often}"
 
 
 def _past_row(lease: Lease) -> tuple[object, ...]:

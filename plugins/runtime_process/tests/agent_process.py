@@ -15,7 +15,7 @@ import trio
 
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
-from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext
+from photon_core.api.runtime import Desired, InstanceSpec, RuntimeContext, TerminalSize
 from photon_core.testing.checks.runtime_kit import run_beside
 from photon_runtime_process.config import Config
 from photon_runtime_process.runtime import ProcessRuntime
@@ -47,7 +47,9 @@ async def act(home: Path, verb: str) -> None:
         answer = {}
         for one in seen:
             inside = await run_beside(runtime, one.id, LOOK_AROUND)
-            answer[str(one.id)] = (one.state.value, one.since_ms, one.restarts, inside.output.decode())
+            screen = await run_beside(runtime, one.id, "tty; stty size", terminal=TerminalSize(columns=99, rows=33))
+            said = (inside.output + screen.output).decode()
+            answer[str(one.id)] = (one.state.value, one.since_ms, one.restarts, said)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
         if verb == "apply":

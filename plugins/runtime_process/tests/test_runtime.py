@@ -317,6 +317,7 @@ def test_all_of_it_works_for_an_ordinary_user(
     assert (state, restarts) == ("running", 0)
     assert str(said_inside).startswith(f"{STRANGER}\n")
     assert "unshare failed" in str(said_inside)
+    assert str(said_inside).endswith("/dev/pts/0\r\n33 99\r\n")
     assert "\n0\n1\n2\n0\n1\n2\n127.0.0.1" in str(said_inside), "descriptors of the workload and of the command"
     second = as_stranger(strangers_home, "observe")
     assert answer(second) == seen
@@ -335,7 +336,7 @@ def test_a_host_without_a_hosts_file_gets_one_inside(home: Path) -> None:
     inside = str(answer(first)["7/0/0/web/0"][3])
     finish(first, signal.SIGKILL)
     assert "127.0.0.1 localhost" in inside
-    assert inside.endswith("is there\nhosts\nshown\n")
+    assert "is there\nhosts\nshown\n" in inside
     last = agent(home, "remove")
     assert answer(last) == {}
     finish(last)
