@@ -48,9 +48,6 @@ class LeaseNetwork:
     grants: tuple[Grant, ...] = ()
     ingress: tuple[IngressRule, ...] = ()
 
-    def servers(self, service: str) -> tuple[InstanceId, ...]:
-        return tuple(instance for instance in self.instances if instance.service == service)
-
     def contested(self) -> tuple[Grant, ...]:
         """Grants on a port that their client listens on itself. In a sandbox without a redirect the agent listens there
         in the peer's place, so a client that listens on all addresses fails: the port is in use.

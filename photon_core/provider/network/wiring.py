@@ -81,6 +81,8 @@ class LeaseWiring:
         self.network = None
         for grant in network.grants:
             self._allowed[grant.client, grant.address, grant.port] = grant
+        for gone in set(self._sandboxes) - set(network.instances):
+            self._leave(gone)
         for instance in network.instances:
             await self._enter(instance)
         notes: list[str] = []
@@ -230,7 +232,7 @@ class LeaseWiring:
 
     async def connect(self, service: str, port: int) -> socket.socket:
         """To the next instance that answers."""
-        servers = self.network.servers(service) if self.network else ()
+        servers = [instance for instance in self._sandboxes if instance.service == service]  # also amid an update
         self._turn += 1
         for i in range(len(servers)):
             sandbox = self._sandboxes.get(servers[(self._turn + i) % len(servers)])

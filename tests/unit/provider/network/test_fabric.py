@@ -12,7 +12,7 @@ from photon_core.provider.network import wiring as wiring_module
 from photon_core.provider.network.fabric import Fabric, IngressConfig
 from photon_core.provider.network.grants import network_of
 from photon_core.provider.network.limits import NetworkLimits
-from photon_core.testing.fakes.runtime import FakeRuntime
+from photon_core.testing.fakes.runtime import FakeRuntime, World
 
 LIMITS = NetworkLimits(head_timeout_s=0.2, head_bytes_max=2048, address_connections_max=4, lease_connections_max=6)
 
@@ -174,6 +174,30 @@ async def test_a_redirect_that_cannot_be_changed_is_trouble_and_tried_anew(fabri
     await fabric.wire(network)
     assert fabric.wired[lease] == network
     assert world.redirected[1] == ((network.grants[0].address, 5000),)
+
+
+async def test_while_the_network_changes_what_stays_allowed_is_carried(
+    fabric, runtime, lease, section, answering, nursery, monkeypatch
+):
+    """A change of grants takes a tool some milliseconds: nobody else's connections may notice."""
+    answering(InstanceId(lease, "web", 0), 8080, b"web")
+    network = network_of(lease, section)
+    await fabric.wire(network)
+    web, _, _ = ids(lease)
+    world = runtime.world(web)
+    begun, go_on = trio.Event(), trio.Event()
+
+    async def slow_listener(address: str, port: int) -> socket.socket:
+        begun.set()
+        await go_on.wait()
+        return await World.listener(world, address, port)
+
+    monkeypatch.setattr(world, "listener", slow_listener)
+    (grant, *_) = network.grants
+    nursery.start_soon(fabric.wire, evolve(network, grants=(*network.grants, evolve(grant, port=5001))))
+    await begun.wait()
+    assert (await get(fabric, "shop.example")).startswith(b"web|")
+    go_on.set()
 
 
 async def test_who_was_refused_what_is_counted_and_its_own_closed_ports_are_not(
