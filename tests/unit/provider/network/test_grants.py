@@ -37,4 +37,5 @@ def test_unknown_clients_are_granted_nothing(lease, section):
 
 
 def test_all_instances_of_a_service_serve(lease, section):
-    assert network_of(lease, section).servers("web") == (InstanceId(lease, "web", 0), InstanceId(lease, "web", 1))
+    web = [one for one in network_of(lease, section).instances if one.service == "web"]
+    assert web == [InstanceId(lease, "web", 0), InstanceId(lease, "web", 1)]
