@@ -111,6 +111,10 @@ class UpdateProgress(Progress):
             f"deployment {updated.deployment} {on_chain}: version {updated.version.hex()}; to deliver: {groups}"
         )
 
+    def _goes_on(self) -> str:
+        number = self.deployment
+        return f"the chain has the update: run this again, or `photon serve`, to deliver it; `photon status {number}`"
+
     def document(self) -> dict[str, object]:
         assert self.of is not None
         sent = self.of.sent

@@ -370,6 +370,20 @@ def test_a_deployment_that_is_left_by_a_signal_says_that_it_goes_on(chain, file,
     assert "deployment 2 goes on: `photon status 2`; to end it: `photon close 2`" in left.stderr
 
 
+def test_an_update_that_is_left_by_a_signal_says_how_it_is_finished(chain, file, tmp_path, monkeypatch):
+    async def follow(progress, tenant, following, timeout_s):
+        os.kill(os.getpid(), signal.SIGINT)
+        await trio.sleep_forever()
+
+    deploy(file)
+    new = tmp_path / "new.yml"
+    new.write_text(FILE.replace("web:1", "web:2"))
+    monkeypatch.setattr("photon_core.cli.progress.Progress.follow", follow)
+    document, code = run_json("update", 1, new)
+    assert (document["error"]["code"], code) == ("interrupted", 130)
+    assert "run this again" in document["error"]["remedy"]
+
+
 async def _never_needed(_links):
     return None
 
