@@ -310,6 +310,25 @@ CALLS: tuple[Any, ...] = (
     ),
     methods.LogsRequest(**_ASKED, service="web", follow=False, tail_lines=100),
     methods.LogChunk(service="web", ordinal=0, data=b"listening on 8080\n"),
+    methods.EventsRequest(**_ASKED, after=41, wait=False),
+    methods.LeaseEvents(
+        events=(
+            methods.LeaseEvent(
+                sequence=42,
+                time_ms=NOW_MS + 95_000,
+                kind=methods.EventKind.EXITED,
+                service="web",
+                ordinal=0,
+                text="exited with code 3",
+            ),
+        )
+    ),
+    methods.ExecRequest(
+        **_ASKED, service="web", command=("sh", "-l"), terminal=methods.ScreenSize(columns=132, rows=43)
+    ),
+    methods.ExecItem(news=methods.ExecNews.STARTED, session=bytes.fromhex("9f86d081884c7d659a2feaa0c55ad015")),
+    methods.ExecInput(session=bytes.fromhex("9f86d081884c7d659a2feaa0c55ad015"), data=b"ls\n"),
+    methods.ExecInputTaken(taken=True),
     methods.DecisionRequest(order=_ASKED["lease"]),
     methods.Decision(
         order=_ASKED["lease"], verdict=methods.Verdict.NO_BID, why="capacity", reason="cpu 4000m wanted, 1500m free"

@@ -95,7 +95,7 @@ def exec_command(
 
         wanted = named or await only_deployment(tenant, service)
         lease = wanted.lease or await tenant.active_lease(wanted.deployment, service)
-        on_terminal = is_screen() if terminal is None else terminal
+        on_terminal = is_screen() and not no_input if terminal is None else terminal
         size = screen_size() if on_terminal else None
         collected = Collected()
         async with tenant.exec(lease, command, service=service, ordinal=ordinal, terminal=size) as remote:

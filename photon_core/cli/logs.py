@@ -14,8 +14,10 @@ from photon_core.cli.targets import parse_target
 from photon_core.cli.tenancy import find_place, key_options, node_options
 
 if TYPE_CHECKING:
-    from photon_core.peers.methods import LogChunk
+    from collections.abc import Sequence
+
     from photon_core.tenant.client import Tenant
+    from photon_core.tenant.lines import LogLine
 
 TAIL_LINES = 1000
 
@@ -23,7 +25,7 @@ TAIL_LINES = 1000
 @click.command("logs")
 @click.argument("deployment", metavar="ID")
 @click.argument("service", required=False, default="")
-@click.option("-f", "--follow", is_flag=True, help="Go on as more is printed, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the deployment is closed, or Ctrl-C.")
 @click.option(
     "--tail",
     type=click.IntRange(0, 100_000),
@@ -51,6 +53,10 @@ def logs_command(
     ID is a deployment, or one of its leases when it has several. Each line begins with its instance. With --output json
     a line is an object with service, ordinal and text.
 
+    With -f it goes on, and says on stderr what happened, when a workload is started again, when the provider is away
+    for a while, and when the lease moves to another provider. It ends with exit code 0 when the deployment is closed
+    (or the lease, if that was named), and with 130 on Ctrl-C.
+
     \b
     Examples:
       photon logs 17
@@ -62,45 +68,44 @@ def logs_command(
     unlocked = place.unlock(key, passphrase_file)
     lines = Lines(session)
 
+    async def follow_on(tenant: Tenant) -> None:
+        from photon_core.tenant.lines import LogLine
+
+        async with tenant.following_logs(target.deployment, service, lease=target.lease, tail_lines=tail) as told:
+            async for one in told:
+                if isinstance(one, LogLine):
+                    lines.show([one])
+                else:
+                    session.progress(one.text)
+
     async def work(tenant: Tenant) -> None:
+        from photon_core.tenant.lines import LineCutter
+
         wanted = target.lease or await tenant.active_lease(target.deployment, service)
-        async with tenant.logs(wanted, service, follow=follow, tail_lines=tail) as chunks:
+        cutter = LineCutter()
+        async with tenant.logs(wanted, service, follow=False, tail_lines=tail) as chunks:
             async for chunk in chunks:
-                lines.add(chunk)
-        lines.end()
+                lines.show(cutter.add(chunk))
+        lines.show(cutter.end())
         if tail and not lines.seen:
             session.progress(f"{service or f'deployment {deployment}'} has printed nothing yet")
 
-    place.run_as_tenant(unlocked, work)
+    place.run_as_tenant(unlocked, follow_on if follow else work)
 
 
 class Lines:
-    """Cuts the chunks of several instances into whole lines."""
+    """Shows the lines of several instances, each behind its name."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._rest: dict[tuple[str, int], bytes] = {}
         self.seen = False
 
-    def add(self, chunk: LogChunk) -> None:
-        key = chunk.service, chunk.ordinal
-        self.seen = self.seen or bool(chunk.data)
-        *whole, rest = (self._rest.get(key, b"") + chunk.data).split(b"\n")
-        self._rest[key] = rest
-        for line in whole:
-            self._show(key, line)
+    def show(self, lines: Sequence[LogLine]) -> None:
+        for line in lines:
+            self.seen = True
+            text = line.text.decode("utf-8", "replace").rstrip("\r")
+            self._session.stream(
+                {"service": line.service, "ordinal": line.ordinal, "text": text},
+                f"{line.service}/{line.ordinal}  {printable(text, keep=chr(9))}",
+            )
         sys.stdout.flush()
-
-    def end(self) -> None:
-        """What did not end in a newline."""
-        for key, rest in self._rest.items():
-            if rest:
-                self._show(key, rest)
-
-    def _show(self, key: tuple[str, int], line: bytes) -> None:
-        service, ordinal = key
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        self._session.stream(
-            {"service": service, "ordinal": ordinal, "text": text},
-            f"{service}/{ordinal}  {printable(text, keep=chr(9))}",
-        )

@@ -42,6 +42,7 @@ SECTIONS: tuple[Section, ...] = (
             Verb("status", f"{_CLI}.status:status_command", "Show how a deployment is, and what it waits for."),
             Verb("logs", f"{_CLI}.logs:logs_command", "Show what workloads print."),
             Verb("exec", f"{_CLI}.exec:exec_command", "Run a command, or a shell, beside a workload."),
+            Verb("events", f"{_CLI}.events:events_command", "Show what happened to a deployment and its workloads."),
             Verb("deposit", f"{_CLI}.deposit:deposit_command", "Pay into a deployment."),
             Verb("resume", f"{_CLI}.resume:resume_command", "Order paused groups again."),
             Verb("close", f"{_CLI}.close:close_command", "Close a deployment, see where its money went.", ("delete",)),

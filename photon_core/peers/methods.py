@@ -24,6 +24,7 @@ LOG_CHUNK_BYTES_MAX = 32 * 1024
 """Well below a frame, so that a follower of one quiet service is not kept waiting behind a busy one."""
 TAIL_LINES_MAX = 100_000
 INSTANCES_MAX = 1_000
+LEASE_EVENTS_MAX = 256
 SESSION_BYTES = 16
 INPUT_BYTES_MAX = 64 * 1024
 COMMAND_WORDS_MAX = 256
@@ -43,6 +44,8 @@ class Method(StrEnum):
     """StatusRequest → LeaseReport."""
     LOGS = "lease.logs"
     """LogsRequest → a stream of LogChunk."""
+    EVENTS = "lease.events"
+    """EventsRequest → LeaseEvents. With `wait` it is answered when there is something new, or after a while."""
     EXEC = "lease.exec"
     """ExecRequest → a stream of ExecItem: STARTED with the session's name, the output, EXITED. Leaving it kills the
     command.
@@ -198,6 +201,68 @@ class LogChunk:
     service: str = fields.text(NAME_BYTES_MAX)
     ordinal: int = fields.uint(INSTANCES_MAX)
     data: bytes = fields.blob(maximum=LOG_CHUNK_BYTES_MAX)
+
+
+# --- lease.events -----------------------------------------------------------------------------------------------------
+
+
+class EventKind(IntEnum):
+    """What a provider saw happen to a lease's workloads."""
+
+    MANIFEST_TAKEN = 0
+    PREPARING = 1
+    """The image is pulled or unpacked."""
+    STARTED = 2
+    READY = 3
+    """All of its declared ports answer."""
+    NOT_READY = 4
+    EXITED = 5
+    OUT_OF_MEMORY = 6
+    """It was killed for it."""
+    FAILED = 7
+    """It could not be started at all."""
+    RESTARTED = 8
+    BACK_OFF = 9
+    """It ended too often: the next start has to wait."""
+    STOPPED = 10
+    """Taken down by the provider: the lease is over, or the manifest has it no more."""
+    REFUSED = 11
+    """It tried to connect to what no `expose` allows; `count` times since the last such event of this target."""
+    GRANTS_CHANGED = 12
+    """Who may reach whom is another thing than before."""
+    TROUBLE = 13
+    """The provider's engine does not do what it should."""
+    TROUBLE_OVER = 14
+
+
+@frozen(kw_only=True)
+class LeaseEvent:
+    """`sequence` counts the lease's events from 1, without a gap; `time_ms` is Unix time by the provider's clock."""
+
+    sequence: int = fields.uint()
+    time_ms: int = fields.uint()
+    kind: EventKind = fields.choice(EventKind)
+    service: str = fields.text(NAME_BYTES_MAX, "")
+    ordinal: int | None = fields.optional(fields.uint_form(INSTANCES_MAX))
+    text: str = fields.text(400, "")
+    count: int = fields.uint(default=1)
+
+
+@frozen(kw_only=True)
+class EventsRequest:
+    """Those with a higher sequence than `after`; the provider keeps the newest LEASE_EVENTS_MAX."""
+
+    authorization: SignedAuthorization = fields.record(SignedAuthorization)
+    lease: LeaseId = fields.of(ORDER_ID)
+    after: int = fields.uint(default=0)
+    wait: bool = fields.flag(False)
+
+
+@frozen(kw_only=True)
+class LeaseEvents:
+    """In order. A first one whose sequence is more than one above what was asked for says how many are forgotten."""
+
+    events: tuple[LeaseEvent, ...] = fields.listof(fields.record_form(LeaseEvent), LEASE_EVENTS_MAX)
 
 
 # --- lease.exec -------------------------------------------------------------------------------------------------------

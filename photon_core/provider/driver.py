@@ -38,6 +38,7 @@ from photon_core.peers.methods import InstancePhase
 from . import reconcile, workload
 from .bidder import BidDesk
 from .chain import AGENT_CONCERNS, ChainView, NotRegistered, WrongChain, read_chain
+from .chronicle import Chronicle
 from .envoy import Envoy
 from .executor import RuntimeExecutor
 from .health import Memory
@@ -47,6 +48,7 @@ from .network.fabric import Fabric
 from .parts import AgentParts
 from .problems import Problems, Source
 from .reconcile import Apply, ForgetSection, Judgement, Plan, Policy, Remove, Situation
+from .sights import sights
 from .state import State, load, save
 from .wakeup import Bell
 
@@ -74,6 +76,7 @@ class Agent:
         self.bell = Bell()
         self.store = SectionStore(parts.folder / "manifests")
         self.desk = BidDesk(parts)
+        self.chronicle = Chronicle(parts.folder / "events", parts.now_ms)
         self.view: ChainView | None = None
         self.held: dict[LeaseId, Held] = {}
         self.judgements: dict[LeaseId, Judgement] = {}
@@ -114,6 +117,7 @@ class Agent:
             while not await self._look_at_chain() and self.view is None:
                 self.problems.tell()
                 await trio.sleep(WAIT_FOR_NODE_S)
+            await nursery.start(self.chronicle.run)
             nursery.start_soon(self._reconcile)
             nursery.start_soon(self._bids)
             nursery.start_soon(self._watch_chain)
@@ -214,6 +218,7 @@ class Agent:
         for action in plan.actions:
             await self._begin(action)
         self.problems.put(Source.DISK, self._disk_problem)
+        self.chronicle.record(sights(self))
         return plan
 
     async def _look_at_chain(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar, cast
 
 import trio
@@ -32,9 +32,11 @@ from photon_core.peers.methods import (
     DecisionRequest,
     Delivered,
     DeliverRequest,
+    EventsRequest,
     ExecInput,
     ExecInputTaken,
     ExecRequest,
+    LeaseEvents,
     LogChunk,
     LogsRequest,
     Method,
@@ -57,11 +59,14 @@ DELIVER_PARAMS_BYTES_MAX = 1_048_576 + 4096
 """A section and its authorization."""
 DECISION_PARAMS_BYTES_MAX = 64
 """An order's name. It is a question without papers, so it must cost next to nothing: a look into two tables."""
+EVENTS_WAIT_S = 20.0
+"""Below what a caller waits for an answer."""
 EXEC_PARAMS_BYTES_MAX = 96 * 1024
 """A command of more than one long word, and its authorization."""
 INPUT_MORE_BYTES = 64
 """What goes beside a piece of input: the session's name and a size."""
 FOLLOWERS_PER_LEASE_MAX = 16
+FOLLOW_AGAIN_S = 1.0
 CHUNKS_WAITING = 4
 """Of each log request: a slow reader holds back the reading, not memory."""
 
@@ -73,6 +78,7 @@ class Gateway:
         self.exec_desk = ExecDesk(agent)
         peers.serve(Method.DELIVER, self.deliver, allow=everyone, max_params_bytes=DELIVER_PARAMS_BYTES_MAX)
         peers.serve(Method.STATUS, self.status, allow=everyone)
+        peers.serve(Method.EVENTS, self.events, allow=everyone)
         peers.serve(Method.LOGS, self.logs, allow=everyone)
         peers.serve(Method.EXEC, self.exec, allow=everyone, max_params_bytes=EXEC_PARAMS_BYTES_MAX)
         peers.serve(
@@ -98,6 +104,14 @@ class Gateway:
         request = _read(StatusRequest, params)
         detail = await self._admit(caller, request.authorization, request.lease, Scope.STATUS)
         return fields.to_plain(lease_report(self._agent, detail))
+
+    async def events(self, caller: NodeKey, params: Any) -> Plain:
+        """Also of a lease that is over, as long as they are kept: that is when somebody asks what happened."""
+        request = _read(EventsRequest, params)
+        await self._admit(caller, request.authorization, request.lease, Scope.STATUS)
+        if request.wait:
+            await self._agent.chronicle.wait_news(request.lease, request.after, EVENTS_WAIT_S)
+        return fields.to_plain(LeaseEvents(events=await self._agent.chronicle.events(request.lease, request.after)))
 
     async def logs(self, caller: NodeKey, params: Any) -> AsyncIterator[Plain]:
         request = _read(LogsRequest, params)
@@ -193,8 +207,8 @@ class Gateway:
             raise Refusal(RefusalCode.UNKNOWN_SERVICE, f"say which service: there are {', '.join(names)}"[:1000])
         found = next((id_ for id_ in chosen if id_.ordinal == request.ordinal), None)
         if found is None:
-            count, name = len(chosen), chosen[0].service
-            raise Refusal(RefusalCode.UNKNOWN_INSTANCE, f"{name} has {count} instances, the last is {count - 1}")
+            last, name = len(chosen) - 1, chosen[0].service
+            raise Refusal(RefusalCode.UNKNOWN_INSTANCE, f"{name} has no instance {request.ordinal}, the last is {last}")
         return found
 
     # --- logs ---------------------------------------------------------------------------------------------------------
@@ -202,7 +216,7 @@ class Gateway:
     async def _follow(self, instances: tuple[InstanceId, ...], request: LogsRequest) -> AsyncGenerator[LogChunk, None]:
         """Readers are the agent's tasks: a generator must not own a nursery across its yields."""
         assert self._agent.nursery is not None
-        send, receive = trio.open_memory_channel[LogChunk](CHUNKS_WAITING)
+        send, receive = trio.open_memory_channel[LogChunk | None](CHUNKS_WAITING)
         scopes = [trio.CancelScope() for _ in instances]
         async with send:
             for instance, scope in zip(instances, scopes, strict=True):
@@ -210,6 +224,8 @@ class Gateway:
         try:
             async with receive:
                 async for chunk in receive:
+                    if chunk is None:
+                        return  # the reader asks again, and finds what is there by then
                     yield chunk
         finally:
             for scope in scopes:
@@ -219,21 +235,40 @@ class Gateway:
         self,
         instance: InstanceId,
         request: LogsRequest,
-        send: trio.MemorySendChannel[LogChunk],
+        send: trio.MemorySendChannel[LogChunk | None],
         scope: trio.CancelScope,
     ) -> None:
-        logs = self._parts.runtime.logs(instance, follow=request.follow, tail_lines=request.tail_lines)
+        """Of one instance. Who follows waits for one that has nothing yet; when one ends that had something, as a
+        sandbox that was killed does, all ends: only the reader knows how far it has read.
+        """
         with scope:
             try:
-                async with send, aclosing(cast(Any, logs)) as chunks:
-                    async for chunk in chunks:
-                        for start in range(0, len(chunk), LOG_CHUNK_BYTES_MAX):
-                            data = chunk[start : start + LOG_CHUNK_BYTES_MAX]
-                            await send.send(LogChunk(service=instance.service, ordinal=instance.ordinal, data=data))
-            except (RuntimeFailure, OSError, KeyError, trio.BrokenResourceError):
-                return  # nothing to read yet, or nobody reads any more
+                async with send:
+                    found = await self._read_once(instance, request, send)
+                    while request.follow and not found:
+                        await trio.sleep(FOLLOW_AGAIN_S)
+                        found = await self._read_once(instance, request, send)
+                    if request.follow:
+                        await send.send(None)
+            except trio.BrokenResourceError:
+                return  # nobody reads any more
             except Exception:  # a runtime plugin's bug is this reader's trouble, not the end of all leases
                 log.exception("the logs of %s cannot be read", instance)
+
+    async def _read_once(
+        self, instance: InstanceId, request: LogsRequest, send: trio.MemorySendChannel[LogChunk | None]
+    ) -> bool:
+        """Whether there was anything."""
+        found = False
+        logs = self._parts.runtime.logs(instance, follow=request.follow, tail_lines=request.tail_lines)
+        with suppress(RuntimeFailure, OSError, KeyError):  # nothing to read yet
+            async with aclosing(cast(Any, logs)) as chunks:
+                async for chunk in chunks:
+                    for start in range(0, len(chunk), LOG_CHUNK_BYTES_MAX):
+                        found = True
+                        data = chunk[start : start + LOG_CHUNK_BYTES_MAX]
+                        await send.send(LogChunk(service=instance.service, ordinal=instance.ordinal, data=data))
+        return found
 
 
 def _read(cls: type[T], params: Any) -> T:

@@ -11,9 +11,11 @@ Nothing else is remembered: how a deployment is, is what the chain and its provi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -35,12 +37,13 @@ from photon_core.node.client import NodeClient
 from photon_core.node.views import DeploymentDetail
 from photon_core.peers.methods import Delivered, LeaseReport, LogChunk
 
-from . import money, steps
+from . import history, money, steps
 from .delivery import Courier
 from .errors import no_active_lease
 from .follow import STEPS_WAITING_MAX, Follower
 from .identity import keeper_key
 from .links import ProviderLinks, open_links
+from .log_follow import LogFollower, Told
 from .lookup import deployment_detail, deployment_status, past_leases
 from .money import MoneySummary
 from .papers import KeptPapers, OwnPapers
@@ -52,6 +55,7 @@ from .tasks import background_tasks
 MakeTransport = Callable[[bytes, Hash], Transport]
 """(node seed, chain id) -> a transport that does not run yet."""
 TRANSACTIONS_LOOKED_AT_MAX = 256
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -242,6 +246,44 @@ class Tenant:
         """`async with tenant.logs(lease, follow=True) as chunks: async for chunk in chunks: …`; empty: all services."""
         return self.courier.logs(lease, service, follow=follow, tail_lines=tail_lines)
 
+    @asynccontextmanager
+    async def history(
+        self, deployment: int, *, since_ms: int = 0, follow: bool = False
+    ) -> AsyncIterator[trio.MemoryReceiveChannel[history.Told]]:
+        """What the chain and the providers saw happen, in time order, and notes on what cannot be asked.
+
+        `since_ms`: Unix time, that instant included. With `follow` it goes on until the deployment is closed.
+        """
+        sink, source = trio.open_memory_channel[history.Told](0)
+        teller = history.Historian(
+            node=self.node, courier=self.courier, deployment=deployment, since_ms=since_ms, sink=sink
+        )
+        async with _told_by(partial(teller.run, follow=follow), sink, source) as told:
+            yield told
+
+    @asynccontextmanager
+    async def following_logs(
+        self, deployment: int, service: str = "", *, lease: LeaseId | None = None, tail_lines: int = 1000
+    ) -> AsyncIterator[trio.MemoryReceiveChannel[Told]]:
+        """Lines, and notes on what happened to the reading, through restarts and moves of the lease.
+
+        The channel ends when the deployment does, or the lease if one was named; leaving the block stops it. What
+        waiting cannot mend (a service that is not there, a paper that is refused) is a PhotonError out of the block.
+        """
+        sink, source = trio.open_memory_channel[Told](0)
+        follower = LogFollower(
+            node=self.node,
+            courier=self.courier,
+            active_lease=self.active_lease,
+            deployment=deployment,
+            lease=lease,
+            service=service,
+            tail_lines=tail_lines,
+            sink=sink,
+        )
+        async with _told_by(follower.run, sink, source) as told:
+            yield told
+
     def exec(
         self,
         lease: LeaseId,
@@ -272,3 +314,24 @@ class Tenant:
         if not active:
             raise no_active_lease(deployment, service)
         return active[0]
+
+
+@asynccontextmanager
+async def _told_by(
+    tell: Callable[[], Awaitable[None]], sink: trio.MemorySendChannel[T], source: trio.MemoryReceiveChannel[T]
+) -> AsyncIterator[trio.MemoryReceiveChannel[T]]:
+    """What a task of its own tells until it is done, or fails: then the channel ends, and the block with its error."""
+    failure: list[PhotonError] = []
+
+    async def run() -> None:
+        try:
+            await tell()
+        except PhotonError as error:  # a nursery would put it into a group
+            failure.append(error)
+        sink.close()  # only now: who reads its end leaves the block at once
+
+    async with source, background_tasks() as nursery:
+        nursery.start_soon(run)
+        yield source
+    if failure:
+        raise failure[0]

@@ -29,8 +29,11 @@ from photon_core.peers.authorization import Scope, SignedAuthorization
 from photon_core.peers.methods import (
     Delivered,
     DeliverRequest,
+    EventsRequest,
     ExecItem,
     ExecRequest,
+    LeaseEvent,
+    LeaseEvents,
     LeaseReport,
     LogChunk,
     LogsRequest,
@@ -100,6 +103,16 @@ class Courier:
         async with self._links.to(provider, link_timeout_s) as link:
             request = StatusRequest(authorization=self._paper(detail, Scope.STATUS), lease=lease)
             return await link.call(Method.STATUS, request, LeaseReport)
+
+    async def events(
+        self, lease: LeaseId, *, after: int = 0, wait: bool = False, link_timeout_s: float | None = None
+    ) -> tuple[LeaseEvent, ...]:
+        """What the provider saw happen to the lease, above that sequence; `wait` until there is some, for a while."""
+        detail, provider = await self._of(lease)
+        async with self._links.to(provider, link_timeout_s) as link:
+            paper = self._paper(detail, Scope.STATUS)
+            request = EventsRequest(authorization=paper, lease=lease, after=after, wait=wait)
+            return (await link.call(Method.EVENTS, request, LeaseEvents)).events
 
     @asynccontextmanager
     async def logs(

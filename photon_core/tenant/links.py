@@ -7,8 +7,8 @@ at the addresses of its record on chain, and the transport proves that who answe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -95,11 +95,12 @@ class ProviderLink:
         with self.explaining():
             async with self._peers.stream(self._provider.node_key, method.value, fields.to_plain(request)) as items:
 
-                async def decoded() -> AsyncIterator[T]:
+                async def decoded() -> AsyncGenerator[T, None]:
                     async for plain in items:
                         yield fields.from_plain(item, plain)
 
-                yield decoded()
+                async with aclosing(decoded()) as found:
+                    yield found
 
     def explaining(self) -> _Explaining:
         """For whoever takes a stream's items in a task of its own: `with link.explaining(): await anext(items)`."""

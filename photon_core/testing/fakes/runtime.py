@@ -19,7 +19,7 @@ from itertools import count
 from typing import Any
 
 import trio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from photon_core.api.ids import InstanceId, LeaseId
 from photon_core.api.resources import Resources
@@ -74,6 +74,12 @@ class World:
             listening.close()
 
 
+@define
+class _Reading:
+    wake: trio.Event = field(factory=trio.Event)
+    cut: bool = False
+
+
 class FakeRuntime:
     """A `Runtime` and `SandboxNetworks`. `fail_with` makes every verb of a lease fail; `calls` is what was asked."""
 
@@ -87,6 +93,7 @@ class FakeRuntime:
         self.logged: dict[InstanceId, bytes] = {}
         self.sessions: dict[InstanceId, list[FakeSession]] = {}
         """All that were ever opened."""
+        self._reading: dict[InstanceId, _Reading] = {}
         self.deaf: RuntimeFailure | None = None
         """Set: the engine does not answer at all."""
         self._clock_ms = count(1_000)
@@ -107,6 +114,17 @@ class FakeRuntime:
         """Killed from outside, with everything in it."""
         self.worlds.pop(instance).close()
         self._change(instance, state=InstanceState.EXITED, exit_code=None, reason="killed")
+
+    def say(self, instance: InstanceId, output: bytes) -> None:
+        """The workload prints; who follows its logs reads it."""
+        self.logged[instance] = self.logged.get(instance, b"") + output
+        self._reading.setdefault(instance, _Reading()).wake.set()
+
+    def cut_logs(self, instance: InstanceId) -> None:
+        """Readings of its logs end, as those of a sandbox that is killed do."""
+        reading = self._reading.pop(instance, _Reading())
+        reading.cut = True
+        reading.wake.set()
 
     def close(self) -> None:
         for world in self.worlds.values():
@@ -147,10 +165,17 @@ class FakeRuntime:
 
     async def logs(self, instance: InstanceId, *, follow: bool, tail_lines: int) -> AsyncIterator[bytes]:
         await trio.lowlevel.checkpoint()
-        lines = self.logged.get(instance, b"").splitlines(keepends=True)
-        yield b"".join(lines[-tail_lines:])
-        if follow:
-            await trio.sleep_forever()
+        told = self.logged.get(instance, b"")
+        yield b"".join(told.splitlines(keepends=True)[-tail_lines:])
+        reading = self._reading.setdefault(instance, _Reading())
+        while follow and not reading.cut:
+            more = self.logged.get(instance, b"")[len(told) :]
+            if more:
+                yield more
+                told += more
+            else:
+                reading.wake = trio.Event() if reading.wake.is_set() else reading.wake
+                await reading.wake.wait()
 
     async def exec(
         self, instance: InstanceId, command: tuple[str, ...], *, terminal: TerminalSize | None

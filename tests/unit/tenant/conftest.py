@@ -165,14 +165,25 @@ async def chain():
 
 
 @pytest.fixture
-async def alpha(chain, make_transport, nursery, tmp_path):
-    folder = tmp_path / "alpha"
-    folder.mkdir()
-    provider = Provider(chain, "alpha", make_transport, folder)
-    provider.register()
-    await nursery.start(provider.run)
-    yield provider
-    provider.runtime.close()
+async def make_provider(chain, make_transport, nursery, tmp_path):
+    made = []
+
+    async def make(name):
+        folder = tmp_path / name
+        folder.mkdir()
+        made.append(Provider(chain, name, make_transport, folder))
+        made[-1].register()
+        await nursery.start(made[-1].run)
+        return made[-1]
+
+    yield make
+    for provider in made:
+        provider.runtime.close()
+
+
+@pytest.fixture
+async def alpha(make_provider):
+    return await make_provider("alpha")
 
 
 @pytest.fixture

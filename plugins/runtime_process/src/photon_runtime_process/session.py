@@ -75,7 +75,7 @@ class ProcessSession:
                 self._outputs = [(ExecStream.STDOUT, master)]
             else:
                 await self._begin_with_pipes(connection, command)
-        for fd in {self._input, *(fd for _, fd in self._outputs)} - {None}:
+        for fd in self._descriptors():
             os.set_blocking(fd, False)
         self._begun = True
 
@@ -126,9 +126,13 @@ class ProcessSession:
                         return
                     await send.send(ExecOutput(stream, piece))
 
+    def _descriptors(self) -> set[int]:
+        """A terminal's only one is in both places."""
+        return {fd for _, fd in self._outputs} | ({self._input} if self._input is not None else set())
+
     def _close(self) -> None:
         self._told.set()
-        fds = {fd for _, fd in self._outputs} | ({self._input} if self._input is not None else set())
+        fds = self._descriptors()
         self._input, self._outputs = None, []
         for fd in fds:
             trio.lowlevel.notify_closing(fd)
