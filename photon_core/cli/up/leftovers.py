@@ -60,7 +60,7 @@ async def remove_abandoned() -> list[str]:
             await end_all(folder)
             await trio.to_thread.run_sync(shutil.rmtree, folder.path)
             said.append(f"removed what a killed run left in {folder.path}")
-        except (PhotonError, RuntimeFailure, OSError) as error:
+        except (PhotonError, OSError) as error:
             said.append(f"could not remove what a killed run left in {folder.path}: {error}")
         finally:
             lock.release()
@@ -68,7 +68,17 @@ async def remove_abandoned() -> list[str]:
 
 
 async def end_all(folder: NetworkFolder) -> None:
-    """Nothing of this network runs any more: no member, whoever started it, and no workload."""
+    """Nothing of this network runs any more: no member, whoever started it, and no workload. PhotonError when a runtime
+    could not see to that, as when its engine is not there.
+    """
+    failures: list[RuntimeFailure] = []
+
+    async def end_workloads_or_tell(home: Path) -> None:
+        try:
+            await end_workloads(folder, home)
+        except* RuntimeFailure as group:  # of the nursery that the runtime ran in
+            failures.extend(_leaves(group))
+
     async with trio.open_nursery() as nursery:
         for member in folder.members:
             for pid in _processes(folder, member):
@@ -77,7 +87,14 @@ async def end_all(folder: NetworkFolder) -> None:
         async with trio.open_nursery() as nursery:
             for member in folder.members:
                 if member.role is Role.PROVIDER:
-                    nursery.start_soon(end_workloads, folder, folder.home(member))
+                    nursery.start_soon(end_workloads_or_tell, folder.home(member))
+    if failures:
+        raise PhotonError(code="runtime", what=failures[0].what, remedy=failures[0].remedy)
+
+
+def _leaves(group: BaseExceptionGroup[RuntimeFailure]) -> Iterator[RuntimeFailure]:
+    for one in group.exceptions:
+        yield from _leaves(one) if isinstance(one, BaseExceptionGroup) else (one,)
 
 
 async def end_workloads(folder: NetworkFolder, home: Path) -> None:

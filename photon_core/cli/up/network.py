@@ -189,4 +189,4 @@ async def _stop(network: Network) -> None:
     try:
         await leftovers.end_all(network.folder)
     except PhotonError as error:
-        raise PhotonError(code="not-swept", what=f"workloads may be left: {error}") from error
+        raise PhotonError(code="not-swept", what=f"workloads may be left: {error.what}", remedy=error.remedy) from error

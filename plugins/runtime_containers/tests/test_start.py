@@ -51,7 +51,7 @@ async def test_agent_that_may_not_enter_networks(world: Any) -> None:
     from photon_runtime_containers.netns import fresh_socket, within
     from photon_runtime_containers.processes import Process
 
-    with subprocess.Popen(["sleep", "1000"]) as other:  # noqa: ASYNC220 - it returns at once
+    with subprocess.Popen(["sleep", "1000"]) as other:  # noqa: ASYNC220 - it starts, and that is all
         process = Process.of(other.pid)
         assert process is not None
         with pytest.raises(OSError, match="setns"):

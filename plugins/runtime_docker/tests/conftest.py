@@ -51,7 +51,7 @@ def _make_image(api: docker.APIClient, url: str) -> None:
         load_images(CHECKOUT, "docker", url, "python")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        folder = tarfile.TarInfo("work")
+        folder = tarfile.TarInfo("here")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
         tar.addfile(folder)
         link = tarfile.TarInfo("bin/stty")
@@ -59,7 +59,7 @@ def _make_image(api: docker.APIClient, url: str) -> None:
         tar.addfile(link)
     made = api.create_container(PYTHON)["Id"]
     api.put_archive(made, "/", packed.getvalue())
-    api.commit(made, *CHECKED.split(":"), conf={"WorkingDir": "/work"})
+    api.commit(made, *CHECKED.split(":"), conf={"WorkingDir": "/here"})
     api.remove_container(made, v=True)
 
 

@@ -75,7 +75,7 @@ async def test_read_only_root_has_room_in_memory_alone(make: Make, kit: RuntimeK
     spec = kit.spec("web", FOREVER)
     limited = evolve(kit, make=lambda: make(read_only_root=True, tmp_bytes=MIB))
     async with limited.leased(spec) as runtime:
-        assert (await run_beside(runtime, spec.id, "echo x > /work/x")).exit_code != 0
+        assert (await run_beside(runtime, spec.id, "echo x > /here/x")).exit_code != 0
         assert (await run_beside(runtime, spec.id, "echo x > /tmp/x && cat /tmp/x")).stdout == b"x\n"
         assert (await run_beside(runtime, spec.id, "dd if=/dev/zero of=/tmp/y bs=1M count=3")).exit_code != 0
 
@@ -274,7 +274,7 @@ async def test_killed_agents_workloads_are_adopted_and_its_commands_ended(
     async with trio.open_nursery() as nursery:
         run = partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
         agent = await nursery.start(run)
-        assert await agent.stdout.receive_some() == b"ready\n"
+        assert b"ready" in await agent.stdout.receive_some()
         agent.kill()
     (workload,) = ours("workload")
     spec = kit.spec("web", "echo up; while :; do sleep 1000; done")

@@ -40,6 +40,7 @@ IMAGE = "photon.test/web-busybox:1"
 pytestmark = [
     pytest.mark.engines,
     pytest.mark.root,
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     # The library leaves the socket to the collector when nobody answers at it.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),

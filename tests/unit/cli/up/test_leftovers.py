@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from photon_core.api.errors import PhotonError
+from photon_core.api.runtime import RuntimeFailure
 from photon_core.chain.files import FolderLock
 from photon_core.cli.up import leftovers
+from photon_core.cli.up.layout import NetworkFolder
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +48,19 @@ async def test_what_no_run_made_is_left_alone(temporary: Path) -> None:
 
     assert unlocked.exists()
     assert elsewhere.exists()
+
+
+async def test_an_engine_that_is_not_there_is_told_and_not_taken_for_a_bug(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runtime fails inside a nursery of its own: its failure comes in a group."""
+    folder = NetworkFolder(temporary)
+    folder.genesis.write_text("{}")
+
+    async def no_engine(of: NetworkFolder, home: Path) -> None:
+        raise ExceptionGroup("runtime", [ExceptionGroup("tasks", [RuntimeFailure("no engine", "start it")])])
+
+    monkeypatch.setattr(leftovers, "end_workloads", no_engine)
+    with pytest.raises(PhotonError, match="no engine") as told:
+        await leftovers.end_all(folder)
+    assert told.value.remedy == "start it"
