@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import trio
 from attrs import frozen
 
 from photon_core.api.ids import InstanceId, LeaseId
@@ -22,6 +23,8 @@ from photon_runtime_containers.processes import Process
 log = logging.getLogger(__name__)
 
 PROBE = Identity(instance=InstanceId(LeaseId(0, 0, 0), "probe", 0), role=Role.PROBE)
+BECOMES_S = 2.0
+"""runc needs some milliseconds, on a busy machine more."""
 REMEDY = (
     "run the agent as root, on the machine of the engine and in its PID namespace (in a container: --pid host "
     "--cap-add SYS_ADMIN --cap-add SYS_PTRACE)"
@@ -80,6 +83,9 @@ async def _try_sandbox(calls: Calls, owner: Owner, image: str, ground: Ground) -
 
 async def _enter(pid: int) -> None:
     process = Process.of(pid) if pid else None
+    with trio.move_on_after(BECOMES_S):  # an engine says that it runs a moment before runc has become the program
+        while process is not None and process.alive and not _is_sandbox(pid):  # noqa: ASYNC110 - exec has no event
+            await trio.sleep(0.01)
     if process is None or not _is_sandbox(pid):
         raise RuntimeFailure("the engine's containers are in another PID namespace than this agent", REMEDY)
     try:
