@@ -26,6 +26,11 @@ TARGETS_MAX = 4096
 """Of one sandbox: a section's services and ports are fewer; each is a rule."""
 RULE_TOOLS = (("nft", ("-f", "-")), ("iptables-restore", ()))
 """Programs that take `rules` on standard input, better ones first."""
+NO_RULES = {
+    "nft": "add table ip photon\ndelete table ip photon\n",
+    "iptables-restore": "*nat\nCOMMIT\n*filter\nCOMMIT\n",
+}
+"""What takes them back."""
 
 Target = tuple[str, int]
 """An IPv4 address, and a port."""
@@ -60,19 +65,21 @@ def redirect(port: int, targets: Sequence[Target], path: str, run: Callable[[tup
 
     `path` is searched for RULE_TOOLS. `run(command, rules)` starts a tool inside and says what it complained of.
     """
-    found = [(name, shutil.which(name, path=path), arguments) for name, arguments in RULE_TOOLS]
     why = "neither nft nor iptables-restore is installed"
-    if not any(program for _, program, _ in found):
-        return why
-    try:
-        route_everything_to_loopback()
-    except OSError as problem:
-        return f"no route: {problem}"
-    for name, program, arguments in found:
-        if program:
-            why = run((program, *arguments), rules(name, port, targets))
-            if not why:
-                break
+    for name, arguments in RULE_TOOLS:
+        program = shutil.which(name, path=path)
+        if program is None:
+            continue
+        command = (program, *arguments)
+        why = run(command, rules(name, port, targets))
+        if not why:
+            try:
+                route_everything_to_loopback()  # not before the rules: it lets connections to anywhere begin
+            except OSError as problem:
+                why = f"no route: {problem}"
+            else:
+                return ""
+        run(command, NO_RULES[name])  # iptables takes a table at a time, and the first may be in force
     return why
 
 

@@ -25,7 +25,7 @@ from .driver import Driver
 from .feed import Feed
 from .observers import Observers
 from .signer import SIGNER_FOLDER, Signer
-from .signer.store import RECOVER, has_joined
+from .signer.store import RECOVER, has_joined, require_signer_store
 from .storage import Storage
 
 
@@ -71,8 +71,9 @@ def open_signer(setup: NodeSetup, storage: Storage) -> Signer | None:
     """
     if setup.consensus_key is None or storage.engine_log is None:
         return None
-    folder = setup.home / SIGNER_FOLDER
+    folder, key, chain = setup.home / SIGNER_FOLDER, setup.consensus_key, chain_id(setup.genesis)
     if not storage.engine_log.is_begun:
+        require_signer_store(folder, key, chain)  # else the store may only be away, and have been in use
         if has_joined(folder):
             raise PhotonError(
                 code="engine-log-missing",
@@ -82,7 +83,7 @@ def open_signer(setup: NodeSetup, storage: Storage) -> Signer | None:
                 remedy=f"Put back nothing; {RECOVER}.",
             )
         storage.engine_log.begin()
-    return Signer.open(setup.consensus_key, folder, chain_id(setup.genesis))
+    return Signer.open(key, folder, chain)
 
 
 def _market(plugins: PluginManager, rule: Rule) -> Market:

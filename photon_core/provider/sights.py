@@ -36,7 +36,7 @@ def _sight(agent: Agent, detail: LeaseDetail) -> Sight:
     refused = agent.fabric.refused(lease) if agent.fabric else ()
     return Sight(
         instances=None if agent.observed is None else _instances(agent, judgement),
-        manifest=detail.group.spec.section_hash if lease in agent.held else b"",
+        manifest=held.hash if (held := agent.held.get(lease)) is not None else b"",
         grants=_grants(wired) if wired else None,
         trouble=_bounded(trouble.what if trouble else agent.problems.of(Source.RUNTIME)),
         refused=tuple(

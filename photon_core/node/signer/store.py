@@ -69,6 +69,21 @@ def write_store(folder: Path, standing: Standing, slots: Sequence[SignedSlot] = 
 
 def open_signer_store(folder: Path, key: SigningKey, chain_id: Hash) -> LogMemory:
     """The memory of `key`, which belongs to this chain from its first start on. PhotonError says what is wrong."""
+    identity = require_signer_store(folder, key, chain_id)
+    memory = _open_log(folder)
+    try:
+        if not memory.read_all():
+            raise damaged(folder, "its log is empty, and a store's never is")
+        if not identity.chain_id:
+            _write_identity(folder, evolve(identity, chain_id=chain_id))
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def require_signer_store(folder: Path, key: SigningKey, chain_id: Hash) -> Identity:
+    """Whose store it is. PhotonError when there is none, or it is another key's or chain's. Nothing is changed."""
     _require_consensus_key(key, folder)
     if not (folder / IDENTITY_FILE).exists():
         raise PhotonError(
@@ -78,18 +93,9 @@ def open_signer_store(folder: Path, key: SigningKey, chain_id: Hash) -> LogMemor
             expected=IDENTITY_FILE,
             remedy=f"Put back nothing; {RECOVER}.",
         )
-    memory = _open_log(folder)
-    try:
-        identity = read_identity(folder)
-        _check(identity, folder, key, chain_id)
-        if not memory.read_all():
-            raise damaged(folder, "its log is empty, and a store's never is")
-        if not identity.chain_id:
-            _write_identity(folder, evolve(identity, chain_id=chain_id))
-    except BaseException:
-        memory.close()
-        raise
-    return memory
+    identity = read_identity(folder)
+    _check(identity, folder, key, chain_id)
+    return identity
 
 
 def has_joined(folder: Path) -> bool:

@@ -6,6 +6,7 @@ tasks live in the nursery of `run`; a lease that fails to be wired raises from `
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 
 import trio
@@ -108,8 +109,10 @@ class Fabric:
         await self._keep(without(self._claims, lease))
 
     async def refresh(self) -> None:
-        for wiring in list(self._wirings.values()):
-            await wiring.refresh()
+        """What is wired stays so while the runtime does not answer."""
+        with contextlib.suppress(RuntimeFailure):
+            for wiring in list(self._wirings.values()):
+                await wiring.refresh()
 
     async def retain(self, leases: Iterable[LeaseId]) -> None:
         """Gives up hostnames and ports of leases that ended while nobody looked."""

@@ -73,9 +73,14 @@ class LeaseWiring:
         self._listening: dict[Grant, Listening] = {}
         self._allowed: dict[tuple[InstanceId, str, int], Grant] = {}
         self._turn = 0
+        self._changing = trio.Lock()
 
     async def update(self, network: LeaseNetwork) -> None:
         """OSError or RuntimeFailure when a sandbox cannot be wired; what could be done stays."""
+        async with self._changing:
+            await self._update(network)
+
+    async def _update(self, network: LeaseNetwork) -> None:
         for grant in [g for g in self._allowed.values() if g not in network.grants]:
             self._revoke(grant)
         self.network = None
@@ -166,15 +171,20 @@ class LeaseWiring:
         self.connections.close(grant)
 
     async def refresh(self) -> None:
-        """Notices sandboxes that are gone or were made anew."""
-        for instance, sandbox in list(self._sandboxes.items()):
-            try:
-                current = await self._networks.namespace(instance)
-            except (KeyError, RuntimeFailure):
-                current = None
-            if current != sandbox.namespace:
-                self._leave(instance)
-                self.network = None
+        """Notices sandboxes that are gone or were made anew. RuntimeFailure when that cannot be asked: then nothing is
+        known to have changed. Not amid an update, which sees for itself.
+        """
+        if self._changing.locked():
+            return
+        async with self._changing:
+            for instance, sandbox in list(self._sandboxes.items()):
+                try:
+                    current = await self._networks.namespace(instance)
+                except KeyError:
+                    current = None
+                if current != sandbox.namespace and self._sandboxes.get(instance) is sandbox:
+                    self._leave(instance)
+                    self.network = None
 
     def _leave(self, instance: InstanceId) -> None:
         sandbox = self._sandboxes.pop(instance)

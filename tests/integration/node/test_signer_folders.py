@@ -128,6 +128,10 @@ async def test_a_store_that_is_missing_or_another_s_is_refused_with_the_reason(
     shutil.copytree(tmp_path / "whole", store)
     engine = victim.home / ENGINE_FOLDER
     engine.rename(tmp_path / "engine")
+    store.rename(tmp_path / "away")
+    error = await victim.refused()  # both are away: the store's absence must not begin the log anew
+    assert error["code"] == "signer-store-missing"
+    (tmp_path / "away").rename(store)
     for lost in ("missing", "empty"):
         if lost == "empty":
             (engine / "wal.log").write_bytes(b"")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from photon_core.api.sandbox_net import TARGETS_MAX, refused_target, rules
+from photon_core.api.sandbox_net import NO_RULES, TARGETS_MAX, redirect, refused_target, rules
 from photon_core.testing.fakes.runtime import refusal
 
 GRANTED = (("127.77.0.1", 6379), ("127.77.0.2", 80))
@@ -44,3 +46,23 @@ def test_a_reset_names_the_target() -> None:
 @pytest.mark.parametrize("packet", [b"", b"\x45", b"\x45" + bytes(30), b"\x0f" + bytes(63), b"\x4f" + bytes(70)])
 def test_what_is_too_short_to_be_one_names_nothing(packet: bytes) -> None:
     assert refused_target(packet) is None
+
+
+def test_rules_that_are_refused_in_part_are_taken_back_and_the_next_tool_is_tried(tmp_path: Path) -> None:
+    for tool in ("nft", "iptables-restore"):
+        (tmp_path / tool).write_text("#!/bin/sh\n")
+        (tmp_path / tool).chmod(0o755)
+    given: list[tuple[str, str]] = []
+
+    def run(command: tuple[str, ...], text: str) -> str:
+        given.append((Path(command[0]).name, text))
+        return "" if text in NO_RULES.values() else "no such target: REJECT"
+
+    assert redirect(4000, GRANTED, str(tmp_path), run) == "no such target: REJECT"
+    assert [(tool, text in NO_RULES.values()) for tool, text in given] == [
+        ("nft", False),
+        ("nft", True),
+        ("iptables-restore", False),
+        ("iptables-restore", True),
+    ]
+    assert redirect(4000, GRANTED, str(tmp_path / "nowhere"), run).startswith("neither nft")

@@ -27,6 +27,8 @@ CHAIN, AGENT, ROLE, LEASE, SERVICE, ORDINAL, SEAL = (
     PREFIX + name for name in ("chain", "agent", "role", "lease", "service", "ordinal", "seal")
 )
 VERSION, DIGEST, SANDBOX = PREFIX + "manifest-version", PREFIX + "spec-digest", PREFIX + "sandbox"
+SEALED = (CHAIN, AGENT, ROLE, LEASE, SERVICE, ORDINAL, VERSION, DIGEST, SANDBOX)
+"""Ours, all of them. An engine adds the image's labels to a container's, and an image may have what it likes."""
 KEY_FILE = "labels.key"
 KEY_BYTES = 32
 SERVICE_IN_NAME_MAX = 40
@@ -88,7 +90,7 @@ class Owner:
 
     def recognise(self, name: str, labels: Mapping[str, str]) -> Identity | None:
         """None for whatever is not ours, or says that it is and is not."""
-        ours = {key: value for key, value in labels.items() if key.startswith(PREFIX) and key != SEAL}
+        ours = {key: labels[key] for key in SEALED if key in labels}
         if any(ours.get(key) != value for key, value in self.filter.items()):
             return None
         if not hmac.compare_digest(self._seal(name, ours).encode(), labels.get(SEAL, "").encode()):

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +35,8 @@ def enter(process: Process) -> None:
     except FileNotFoundError:
         raise ProcessLookupError(errno.ESRCH, "the sandbox is gone") from None
     try:
+        if os.path.sameopenfile(fd, _own_network()):
+            raise PermissionError(errno.EPERM, "that is this machine's own network, and no sandbox's")
         if not process.alive:  # asked after opening: what is open is then its namespace
             raise ProcessLookupError(errno.ESRCH, "the sandbox is gone")
         if _libc.setns(fd, CLONE_NEWNET) != 0:
@@ -41,6 +44,12 @@ def enter(process: Process) -> None:
             raise OSError(number, f"setns: {os.strerror(number)}")
     finally:
         os.close(fd)
+
+
+@cache
+def _own_network() -> int:
+    """Open for ever: whatever is entered must be another one."""
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 async def within(process: Process, function: Callable[[], T]) -> T:

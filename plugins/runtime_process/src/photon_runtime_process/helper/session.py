@@ -53,6 +53,8 @@ def open_terminal(columns: int, rows: int, uid: int, gid: int) -> tuple[int, int
 
 def kill_session(leader: int) -> None:
     """The command, and all that it started and that did not leave its session."""
+    with contextlib.suppress(ProcessLookupError):  # it may not have begun its session yet
+        os.kill(leader, signal.SIGKILL)
     for _ in range(KILL_ROUNDS):
         found = _members(leader)
         for pid in found:
