@@ -7,12 +7,14 @@ bounded number of threads, and whoever waits for a place waits no longer than fo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
 
+from photon_core.api.ids import LeaseId
 from photon_core.api.runtime import RuntimeFailure
 from photon_runtime_containers.engine import CALL_TIMEOUT_S, Engine, EngineDown, Stream
 from photon_runtime_containers.pump import Pump
@@ -21,8 +23,13 @@ T = TypeVar("T")
 
 CALLS_AT_ONCE_MAX = 8
 """Questions, and changes, each: a workload that takes its time to stop must not keep others from being looked at."""
-STREAMS_AT_ONCE_MAX = 512
-"""Logs, events and pulls: each holds a thread."""
+STREAMS_AT_ONCE_MAX = 256
+"""Events and pulls, of which a lease has a few: each holds a thread."""
+LOGS_AT_ONCE_MAX = 512
+"""Of all leases, each a thread too. Apart from the others: whoever reads logs must not keep images from coming."""
+LOGS_PER_LEASE_MAX = 64
+"""One tenant's readers must not take the place of all others'."""
+WRITERS_MAX = 512
 LOOK_S = 15.0
 """For questions. The agent asks every few seconds; an engine that needs longer is down as far as it can tell."""
 
@@ -32,8 +39,11 @@ class Calls:
         self.engine = engine
         self._questions = trio.CapacityLimiter(CALLS_AT_ONCE_MAX)
         self._changes = trio.CapacityLimiter(CALLS_AT_ONCE_MAX)
+        self._openings = trio.CapacityLimiter(CALLS_AT_ONCE_MAX)
+        """Of logs: an engine may read all that it has kept before it answers."""
         self._streams = 0
-        self.writers = trio.CapacityLimiter(STREAMS_AT_ONCE_MAX)
+        self._logs: Counter[LeaseId] = Counter()
+        self.writers = trio.CapacityLimiter(WRITERS_MAX)
         """For input of commands that do not read it: each holds a thread until it is read, or the session closed."""
 
     async def ask(self, call: Callable[[], T], within_s: float = LOOK_S) -> T:
@@ -44,8 +54,11 @@ class Calls:
 
     async def do(self, call: Callable[[], T], within_s: float = CALL_TIMEOUT_S) -> T:
         """A change: not cancelled half-way, or nobody would know what became of it."""
+        return await self._shielded(call, within_s, self._changes)
+
+    async def _shielded(self, call: Callable[[], T], within_s: float, limiter: trio.CapacityLimiter) -> T:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + within_s):
-            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._changes)
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
         raise self.mute(within_s)
 
     def mute(self, within_s: float) -> EngineDown:
@@ -55,20 +68,35 @@ class Calls:
     @asynccontextmanager
     async def stream(self, begin: Callable[[], Stream[T]]) -> AsyncIterator[Pump[T]]:
         """An open stream; closed at the end, which also frees the thread that waits in it."""
-        with self._counted():
-            opened = await self.do(begin)
-            pump = Pump(lambda: next(opened, None), opened.close)
-            try:
-                yield pump
-            finally:
-                pump.close()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
         if self._streams >= STREAMS_AT_ONCE_MAX:
-            raise RuntimeFailure(f"more than {STREAMS_AT_ONCE_MAX} logs are followed here already", "try again later")
+            raise RuntimeFailure(f"more than {STREAMS_AT_ONCE_MAX} images are fetched here already", "try again later")
         self._streams += 1
         try:
-            yield
+            async with _pumped(await self.do(begin)) as pump:
+                yield pump
         finally:
             self._streams -= 1
+
+    @asynccontextmanager
+    async def log(self, lease: LeaseId, begin: Callable[[], Stream[bytes]]) -> AsyncIterator[Pump[bytes]]:
+        """As `stream`; RuntimeFailure when too many logs are read, of this lease or here."""
+        if self._logs[lease] >= LOGS_PER_LEASE_MAX or self._logs.total() >= LOGS_AT_ONCE_MAX:
+            what = f"{self._logs[lease]} logs of this lease are read already, and {self._logs.total()} here"
+            raise RuntimeFailure(what, "try again later, or read those of one service")
+        self._logs[lease] += 1
+        try:
+            async with _pumped(await self._shielded(begin, CALL_TIMEOUT_S, self._openings)) as pump:
+                yield pump
+        finally:
+            self._logs[lease] -= 1
+            if not self._logs[lease]:
+                del self._logs[lease]
+
+
+@asynccontextmanager
+async def _pumped(opened: Stream[T]) -> AsyncIterator[Pump[T]]:
+    pump = Pump(lambda: next(opened, None), opened.close)
+    try:
+        yield pump
+    finally:
+        pump.close()

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import trio
 
-from photon_core.api.ids import InstanceId
+from photon_core.api.ids import InstanceId, LeaseId
 from photon_runtime_containers.calls import Calls
 from photon_runtime_containers.engine import Container, ContainerState, EngineDown, NoSuchContainer
 from photon_runtime_containers.events import Events
@@ -34,7 +34,9 @@ class Logs:
                 if found is not None and _is_news(found, before):
                     again = before is not None and before.id == found.id
                     tail = tail_lines if before is None else None
-                    async with aclosing(self._run(found, follow, tail, found.started_ns if again else 0)) as pieces:
+                    async with aclosing(
+                        self._run(instance.lease, found, follow, tail, found.started_ns if again else 0)
+                    ) as pieces:
                         async for piece in pieces:
                             yield piece
                     before, unended = found, 0
@@ -51,12 +53,12 @@ class Logs:
                         pass
 
     async def _run(
-        self, container: Container, follow: bool, tail_lines: int | None, since_ns: int
+        self, lease: LeaseId, container: Container, follow: bool, tail_lines: int | None, since_ns: int
     ) -> AsyncGenerator[bytes, None]:
         engine = self._calls.engine
         try:
-            async with self._calls.stream(
-                lambda: engine.logs(container.id, follow=follow, tail_lines=tail_lines, since_ns=since_ns)
+            async with self._calls.log(
+                lease, lambda: engine.logs(container.id, follow=follow, tail_lines=tail_lines, since_ns=since_ns)
             ) as pump:
                 while (piece := await pump.receive()) is not None:
                     yield piece
