@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator
 import trio
 from attrs import define, field
 
-from photon_core.api.ids import InstanceId, LeaseId, NodeKey
+from photon_core.api.ids import Address, InstanceId, LeaseId, NodeKey
 from photon_core.api.runtime import (
     EXEC_PIECE_BYTES_MAX,
     ExecOutput,
@@ -48,6 +48,8 @@ from .driver import Agent
 log = logging.getLogger(__name__)
 
 SESSIONS_PER_LEASE_MAX = 8
+SESSIONS_PER_OWNER_MAX = 16
+"""However many leases somebody has: a few cheap ones must not take all of the agent's."""
 SESSIONS_MAX = 64
 """Of the agent: each holds three descriptors, three tasks and a connection to its engine."""
 INPUT_WAIT_S = 10.0
@@ -98,15 +100,21 @@ class ExecDesk:
         self._agent = agent
         self._live: dict[tuple[NodeKey, bytes], Live] = {}
         self._places: Counter[LeaseId] = Counter()
+        self._owners: Counter[Address] = Counter()
 
-    async def run(self, caller: NodeKey, instance: InstanceId, request: ExecRequest) -> AsyncGenerator[ExecItem, None]:
-        """The whole life of one session. Closing the generator kills the command."""
+    async def run(
+        self, caller: NodeKey, owner: Address, instance: InstanceId, request: ExecRequest
+    ) -> AsyncGenerator[ExecItem, None]:
+        """The whole life of one session, in a lease of `owner`. Closing the generator kills the command."""
         lease = instance.lease
         if self._places[lease] >= SESSIONS_PER_LEASE_MAX:
             raise Refusal(RefusalCode.BUSY, f"{SESSIONS_PER_LEASE_MAX} sessions run in this lease already")
+        if self._owners[owner] >= SESSIONS_PER_OWNER_MAX:
+            raise Refusal(RefusalCode.BUSY, f"{SESSIONS_PER_OWNER_MAX} sessions of yours run at this provider already")
         if self._places.total() >= SESSIONS_MAX:
             raise Refusal(RefusalCode.BUSY, "too many sessions run at this provider; try again later")
         self._places[lease] += 1
+        self._owners[owner] += 1
         try:
             live = await self._open(caller, instance, request)
             try:
@@ -121,8 +129,8 @@ class ExecDesk:
                     await self._close(live)
         finally:
             self._places[lease] -= 1
-            if not self._places[lease]:
-                del self._places[lease]
+            self._owners[owner] -= 1
+            self._places, self._owners = +self._places, +self._owners  # without those that have none left
 
     async def take(self, caller: NodeKey, given: ExecInput) -> bool:
         """Whether the input was taken; False when the command did not read for INPUT_WAIT_S."""

@@ -141,7 +141,7 @@ class Gateway:
         if detail.lease.state is not LeaseState.ACTIVE:
             raise Refusal(RefusalCode.LEASE_CLOSED, f"lease {request.lease} is {detail.lease.state.name.lower()}")
         instance = self._instance(request)
-        async with aclosing(self.exec_desk.run(caller, instance, request)) as items:
+        async with aclosing(self.exec_desk.run(caller, detail.deployment.owner, instance, request)) as items:
             async for item in items:
                 yield fields.to_plain(item)
 

@@ -229,7 +229,7 @@ async def test_command_that_is_empty_or_too_long_is_a_bad_request(caller, ask):
 
 
 async def test_sessions_of_a_lease_and_of_the_agent_are_bounded_and_places_given_back(caller, ask, begin, monkeypatch):
-    for bound in ("SESSIONS_PER_LEASE_MAX", "SESSIONS_MAX"):
+    for bound in ("SESSIONS_PER_LEASE_MAX", "SESSIONS_PER_OWNER_MAX", "SESSIONS_MAX"):
         with monkeypatch.context() as patched:
             patched.setattr(exec_desk, bound, 1)
             async with begin(ask("cat")) as talk:
