@@ -49,7 +49,7 @@ def podman_socket() -> Iterator[Path]:
             engine.callback(rest.close)
             for image in (IMAGE, VOLUMED):
                 if not _has(rest, image):
-                    load_images(CHECKOUT, image.rpartition("/")[2].partition(":")[0])
+                    load_images(CHECKOUT, "podman", url, image.rpartition("/")[2].partition(":")[0])
         except (NoEngine, EngineDown) as problem:
             pytest.skip(f"no Podman: {problem}")
         _make_image(rest)
