@@ -64,7 +64,7 @@ class Inside:
             await session.end_input()
             while (piece := await session.read()) is not None:
                 said += piece.data if piece.stream is ExecStream.STDOUT else b""
-            return await session.exit_code(), said.decode()
+            return session.exit_code(), said.decode()
 
     async def reaches(self, service: str, host: str, port: int) -> bool:
         code, _ = await self.run(service, KNOCK.format(host=host, port=port))
@@ -185,7 +185,8 @@ async def test_inside_the_containers_there_is_what_is_declared_and_nothing_else(
 
 async def get_by_engine(machines: Machines, machine: str, lease: LeaseId) -> str:
     """What store says to front, asked by the engine itself: the agent, or its cable, is away."""
-    (name,) = [one for one in containers(machines, machine) if "front" in one and f"{lease.deployment}-" in one]
+    named = f"photon-{lease.label}-front-0-workload-"
+    (name,) = [one for one in containers(machines, machine) if one.startswith(named)]
     engine = [ENGINE[machine], *(["-H", machines.socket(machine, "docker")] if ENGINE[machine] == "docker" else ["-r"])]
     environment = ["env", f"CONTAINER_HOST={machines.socket(machine, 'podman')}"]
     script = PING.format(host="store", port=6379) + "; true"
@@ -195,7 +196,7 @@ async def get_by_engine(machines: Machines, machine: str, lease: LeaseId) -> str
 
 
 def containers(machines: Machines, machine: str) -> list[str]:
-    """Names of the workloads' containers that are there, running or not; sandboxes are not among them."""
+    """Names of all that are there, running or not."""
     engine = [ENGINE[machine], *(["-H", machines.socket(machine, "docker")] if ENGINE[machine] == "docker" else ["-r"])]
     environment = ["env", f"CONTAINER_HOST={machines.socket(machine, 'podman')}"]
     return machines.run(machine, *environment, *engine, "ps", "-a", "--format", "{{.Names}}").split()
